@@ -1,0 +1,1 @@
+//! What every service stands on: options, telemetry, gRPC over mutual TLS and unix sockets, shutdown

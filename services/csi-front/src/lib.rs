@@ -1,0 +1,1 @@
+//! The CSI protocol: parsing, capabilities, error codes, registration with kubelet

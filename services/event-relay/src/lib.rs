@@ -1,0 +1,1 @@
+//! Kubernetes Events: namespace rules, correlation, budgets, writing

@@ -1,0 +1,1 @@
+//! The node: connect, format, mount, grow, measure; the only privileged service

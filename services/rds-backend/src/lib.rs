@@ -1,0 +1,1 @@
+//! The appliance: SSH, RouterOS, and the life of volumes and attachments

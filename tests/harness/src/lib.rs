@@ -1,0 +1,1 @@
+//! Stack::start(): the simulated appliance and the real services, on port 0
