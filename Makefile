@@ -1,0 +1,52 @@
+# The verbs of this project. CI calls only these. `make` alone prints them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench clean
+
+# Tools that CI builds for itself live outside the tree, one folder per version.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rds-csi/tools
+DENY_VERSION := 0.20.2
+DENY := $(TOOLS)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the system packages the build and the tests need (Debian, Ubuntu), or name them
+	@tests/setup
+
+demo: setup ## see it work: two nodes, one volume, from create to delete (KEEP=1 leaves it running, OTLP=http://host:4317 sends its traces there)
+	@cargo build --quiet --workspace --bins
+	@target/debug/demo $(if $(filter 1,$(KEEP)),--keep) $(if $(OTLP),--otlp $(OTLP))
+
+test: setup ## every test that this machine can run; says loudly which it left out and why
+	cargo test --workspace --no-fail-fast
+
+check: fmt clippy deny tidy shell ## formatting, lints, licences and bans, the laws of the tree, shell scripts
+
+fmt: ## formatting, without changing anything
+	cargo fmt --all --check
+
+clippy: setup ## lints, warnings are errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: $(DENY) ## licences, banned crates, sources (advisories need the network: `cargo deny check advisories`)
+	$(DENY) --all-features check licenses bans sources
+
+$(DENY):
+	cargo install --quiet --locked --version $(DENY_VERSION) --root $(TOOLS)/cargo-deny-$(DENY_VERSION) cargo-deny
+
+tidy: ## the laws of this tree, as tests
+	cargo test --quiet --package tidy
+
+shell: ## shell scripts, where shellcheck is installed
+	@if command -v shellcheck >/dev/null; then shellcheck tests/setup .ci/run; else echo 'shell: left out, shellcheck is not installed'; fi
+
+ci: check test demo ## everything CI runs
+
+bench: setup ## the driver's round trips against plain SSH, in one run
+	cargo run --release --quiet --package bench
+
+clean: ## remove what the build made
+	cargo clean
