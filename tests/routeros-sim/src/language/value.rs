@@ -1,0 +1,106 @@
+//! Values of the language.
+
+use std::cmp::Ordering;
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Nothing,
+    Bool(bool),
+    Num(i64),
+    /// Bytes: a string is not necessarily UTF-8.
+    Str(Vec<u8>),
+    /// Elements with an optional key, in order.
+    Array(Vec<(Option<String>, Value)>),
+}
+
+impl Value {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::Str(text.into().into_bytes())
+    }
+
+    pub(crate) fn list(items: impl IntoIterator<Item = Value>) -> Self {
+        Self::Array(items.into_iter().map(|item| (None, item)).collect())
+    }
+
+    /// What `:typeof` says (D).
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Bool(_) => "bool",
+            Self::Num(_) => "num",
+            Self::Str(_) => "str",
+            Self::Array(_) => "array",
+        }
+    }
+
+    /// The value as text, as `:put` and `.` see it. Arrays are joined with `;` (D).
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Bool(value) => value.to_string().into_bytes(),
+            Self::Num(value) => value.to_string().into_bytes(),
+            Self::Str(bytes) => bytes.clone(),
+            Self::Array(items) => {
+                let texts: Vec<Vec<u8>> = items
+                    .iter()
+                    .map(|(key, item)| match key {
+                        Some(key) => [key.as_bytes(), b"=", &item.bytes()].concat(),
+                        None => item.bytes(),
+                    })
+                    .collect();
+                texts.join(&b';')
+            }
+        }
+    }
+
+    /// The value as text, with what is not UTF-8 replaced.
+    pub(crate) fn lossy(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Array(items) => items.len(),
+            other => other.bytes().len(),
+        }
+    }
+
+    /// A condition; only a boolean is one (D).
+    pub(crate) fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Str(text) if text == b"true" || text == b"yes" => Some(true),
+            Self::Str(text) if text == b"false" || text == b"no" => Some(false),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number(&self) -> Option<i64> {
+        match self {
+            Self::Num(value) => Some(*value),
+            Self::Str(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Equality across types: by number where both are numbers, else by text.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Bool(a), b) | (b, Self::Bool(a)) => b.truth() == Some(*a),
+            (Self::Nothing, Self::Str(_)) | (Self::Str(_), Self::Nothing) => false,
+            _ => match (self.number(), other.number()) {
+                (Some(a), Some(b)) => a == b,
+                _ => self.bytes() == other.bytes(),
+            },
+        }
+    }
+
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        match (self.number(), other.number()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => self.bytes().cmp(&other.bytes()),
+        }
+    }
+}
