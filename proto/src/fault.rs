@@ -273,6 +273,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "what a transport answers is what is read here")]
     fn what_the_transport_says_is_never_settled_unless_the_call_was_refused_unseen() {
         for code in (1..=16).map(Code::from_i32) {
             let fault = Fault::from_status(&Status::new(code, "x"), "rds-backend");

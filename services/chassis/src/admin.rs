@@ -48,7 +48,8 @@ struct Shown {
     health: Health,
 }
 
-/// Serves until asked to stop.
+/// Serves until asked to stop, and then until the last [`crate::server::Server`] that shares `health` has finished
+/// its calls: whoever looks meanwhile sees that the process is not ready.
 ///
 /// # Errors
 /// When the port fails for good.
@@ -62,12 +63,18 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Shown { registry, health });
+        .with_state(Shown {
+            registry,
+            health: health.clone(),
+        });
     let serving = axum::serve(listener.0, router).into_future();
     tokio::select! {
         served = serving => served,
         // What is in flight here is a scrape: it can be cut.
-        () = shutdown.requested() => Ok(()),
+        () = async {
+            shutdown.requested().await;
+            health.drained().await;
+        } => Ok(()),
     }
 }
 

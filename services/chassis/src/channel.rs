@@ -1,7 +1,16 @@
 //! The calling side of gRPC: a channel to one of our services that connects when it is needed, again and again.
+//!
+//! Path of a call: [`Channel`] opens the span, writes the trace and the limit into the headers → `replay` holds the
+//! message → a connection, made by `connect` if there is none → `answer` puts what the transport says into words.
+//! A refused connection is tried once more, and so is a call that a closing connection did not take: nothing can be
+//! doubled by that. Beyond it nothing is retried here. Whatever else goes wrong on the way is UNAVAILABLE, or
+//! DEADLINE_EXCEEDED: what became of the call is then not known.
+
+mod answer;
+mod connect;
+mod replay;
 
 use std::future::Future;
-use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -9,23 +18,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::body::Body;
-use tonic::{Status, TimeoutExpired};
 use tower::{Service, ServiceExt as _};
-use tracing::{Instrument as _, field};
+use tracing::{Instrument as _, Span, field};
 
+use self::answer::{Answer, explain, too_late};
+use self::connect::{Connector, connect};
 use crate::deadline::{TIMEOUT_HEADER, parse_timeout};
-use crate::server::layer::{deadline_exceeded, record_status};
+use crate::server::layer::{error_of, record};
 use crate::telemetry;
 use crate::tls::Tls;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A service that is just being replaced is back within this time.
-const CONNECT_RETRY: Duration = Duration::from_millis(200);
+/// Limit of a call that was given none; the two say the same.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+const DEFAULT_LIMIT_TEXT: &str = "30S";
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -135,52 +142,8 @@ impl Upstream {
     }
 }
 
-#[derive(Clone)]
-enum Connector {
-    Tcp(String, Tls, ServerName<'static>),
-    Unix(PathBuf),
-}
-
-trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
-
-/// Connects. Refused once, it tries once more: nothing of any call has been sent yet, so nothing can be doubled.
-async fn connect(connector: Connector) -> io::Result<TokioIo<Box<dyn Stream>>> {
-    let once = || async {
-        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, dial(&connector)).await;
-        attempt.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s")))
-    };
-    match once().await {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-            ) =>
-        {
-            tokio::time::sleep(CONNECT_RETRY).await;
-            once().await
-        }
-        first => first,
-    }
-    .map(TokioIo::new)
-}
-
-async fn dial(connector: &Connector) -> io::Result<Box<dyn Stream>> {
-    match connector {
-        Connector::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Connector::Tcp(address, tls, name) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(
-                TlsConnector::from(tls.client())
-                    .connect(name.clone(), stream)
-                    .await?,
-            ))
-        }
-    }
-}
-
-/// A channel that carries the trace along and answers in words: who could not be reached, and where.
+/// A channel that carries the trace along, gives every call a limit, and answers in words: who could not be reached,
+/// and where.
 #[derive(Debug, Clone)]
 pub struct Channel {
     inner: tonic::transport::Channel,
@@ -198,70 +161,67 @@ impl Service<http::Request<Body>> for Channel {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let path = request.uri().path().trim_start_matches('/');
-        let (service, method) = path.split_once('/').unwrap_or((path, ""));
-        let span = tracing::info_span!(
-            "call",
-            otel.name = format!("{}/{method}", service.rsplit('.').next().unwrap_or(service)),
-            otel.kind = "client",
-            otel.status_code = field::Empty,
-            rpc.system = "grpc",
-            rpc.service = service,
-            rpc.method = method,
-            rpc.grpc.status_code = field::Empty,
-            peer.service = &*self.peer,
-        );
+        let span = span_of(&request, &self.peer);
+        let limit = limit_of(request.headers_mut());
         telemetry::inject(&span, request.headers_mut());
-        let limit = request
-            .headers()
-            .get(TIMEOUT_HEADER)
-            .and_then(|text| parse_timeout(text.to_str().ok()?));
-        let mut inner = self.inner.clone();
-        let answer = async move { inner.ready().await?.call(request).await };
+        let inner = self.inner.clone();
         let peer = Arc::clone(&self.peer);
         let recorded = span.clone();
         let told = async move {
-            let answered = match limit {
-                Some(limit) => tokio::time::timeout(limit, answer).await,
-                None => Ok(answer.await),
+            let response = match tokio::time::timeout(limit, send(inner, request)).await {
+                Ok(Ok(response)) => response.map(|body| Body::new(Answer::new(body, Arc::clone(&peer)))),
+                Ok(Err(error)) => explain(&error, &peer).into_http(),
+                Err(_) => too_late(&peer).into_http(),
             };
-            let response = match answered {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => explain(&error, &peer),
-                Err(_) => too_late(&peer),
-            };
-            record_status(&recorded, response.headers());
+            record(&recorded, error_of(&response).as_ref());
             Ok(response)
         };
         Box::pin(told.instrument(span))
     }
 }
 
-fn too_late(peer: &str) -> http::Response<Body> {
-    deadline_exceeded(&format!("{peer} did not answer before the deadline"))
+fn span_of(request: &http::Request<Body>, peer: &str) -> Span {
+    let path = request.uri().path().trim_start_matches('/');
+    let (service, method) = path.split_once('/').unwrap_or((path, ""));
+    tracing::info_span!(
+        "call",
+        otel.name = format!("{}/{method}", service.rsplit('.').next().unwrap_or(service)),
+        otel.kind = "client",
+        otel.status_code = field::Empty,
+        otel.status_description = field::Empty,
+        rpc.system = "grpc",
+        rpc.service = service,
+        rpc.method = method,
+        rpc.grpc.status_code = field::Empty,
+        peer.service = peer,
+    )
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the transport's own answer; no service was heard"
-)]
-fn explain(error: &tonic::transport::Error, peer: &str) -> http::Response<Body> {
-    let mut causes = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<TimeoutExpired>() {
-            return too_late(peer);
+/// The call's own limit; one is set where it has none.
+fn limit_of(headers: &mut http::HeaderMap) -> Duration {
+    let given = headers
+        .get(TIMEOUT_HEADER)
+        .and_then(|text| parse_timeout(text.to_str().ok()?));
+    given.unwrap_or_else(|| {
+        headers.insert(TIMEOUT_HEADER, http::HeaderValue::from_static(DEFAULT_LIMIT_TEXT));
+        DEFAULT_LIMIT
+    })
+}
+
+/// Sends, and sends once more what a closing connection did not take.
+async fn send(
+    mut inner: tonic::transport::Channel,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, tonic::transport::Error> {
+    let (request, again) = replay::hold(request).await;
+    let first = inner.ready().await?.call(request).await;
+    match (first, again) {
+        (Err(error), Some(again)) if replay::never_reached(&error) => {
+            tracing::debug!("the connection closed and did not take the call, sending it on a new one");
+            inner.ready().await?.call(again.request()).await
         }
-        causes.push(cause.to_string());
-        source = cause.source();
+        (first, _) => first,
     }
-    causes.dedup();
-    let why = if causes.is_empty() {
-        error.to_string()
-    } else {
-        causes.join(": ")
-    };
-    Status::unavailable(format!("{peer} cannot be reached: {why}")).into_http()
 }
 
 #[cfg(test)]

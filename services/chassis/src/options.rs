@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
+use crate::telemetry;
 use crate::tls::{Tls, TlsFiles};
 
 /// How log lines are written.
@@ -50,6 +51,20 @@ pub struct ProcessOptions {
         value_name = "SECONDS"
     )]
     pub shutdown_grace: u64,
+}
+
+impl ProcessOptions {
+    /// Notes what is wrong with the options of the process.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.check("--log", telemetry::check_filter(&self.log));
+        if let Some(endpoint) = &self.otlp_endpoint {
+            mistakes.check("--otlp-endpoint", telemetry::check_endpoint(endpoint));
+        }
+        if !(0.0..=1.0).contains(&self.trace_sample_ratio) {
+            let problem = format!("{} is not between 0.0 and 1.0", self.trace_sample_ratio);
+            mistakes.note("--trace-sample-ratio", problem);
+        }
+    }
 }
 
 /// Where this service's certificate, key and the CA of its peers are.

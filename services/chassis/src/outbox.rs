@@ -72,8 +72,11 @@ pub struct Sending<T> {
 }
 
 impl<T: Clone> Sending<T> {
-    /// Hands batches to `send` until the process is asked to stop, then flushes what is left for a few seconds.
-    /// `send` returns what has to be sent again; that is retried with back-off.
+    /// Hands batches to `send` until asked to stop, then takes nothing more and flushes what is left for a few
+    /// seconds. `send` returns what has to be sent again; that is retried with back-off.
+    ///
+    /// Calls in flight still put messages in while the process drains. So pass a shutdown of its own, requested when
+    /// the servers and tasks have ended, not the one of the process.
     pub async fn run<F, S>(mut self, mut send: S, shutdown: Shutdown)
     where
         F: Future<Output = Result<(), Vec<T>>>,

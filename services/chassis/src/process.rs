@@ -1,5 +1,6 @@
 //! The life of a process: options, telemetry, runtime, the service itself, and the last flush.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::options::{Mistakes, ProcessOptions};
@@ -41,21 +42,35 @@ impl From<crate::server::ServeError> for StartError {
 
 /// Parses the options, starts telemetry and a runtime, runs `start` until it returns, and flushes spans.
 ///
+/// A panic anywhere is logged, in the trace it belongs to.
+///
 /// Exit codes: 0 stopped as asked, 64 the options are wrong (all mistakes are printed), 1 anything else.
 pub fn run<O, F>(service: &'static str, start: F) -> ExitCode
 where
     O: clap::Parser + AsRef<ProcessOptions>,
     F: AsyncFnOnce(O, Shutdown) -> Result<(), StartError>,
 {
-    let options = match O::try_parse() {
+    ExitCode::from(live(service, std::env::args_os(), start))
+}
+
+fn live<O, F>(service: &'static str, arguments: impl IntoIterator<Item = OsString>, start: F) -> u8
+where
+    O: clap::Parser + AsRef<ProcessOptions>,
+    F: AsyncFnOnce(O, Shutdown) -> Result<(), StartError>,
+{
+    let options = match O::try_parse_from(arguments) {
         Ok(options) => options,
         Err(error) => {
-            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
             // Printing help can only fail when nobody reads it.
             let _ = error.print();
-            return ExitCode::from(code);
+            return if error.use_stderr() { EXIT_USAGE } else { 0 };
         }
     };
+    let mut mistakes = Mistakes::new();
+    options.as_ref().check(&mut mistakes);
+    if let Err(mistakes) = mistakes.finish() {
+        return fail(service, &StartError::Config(mistakes));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(service, &StartError::failed(error)),
@@ -65,6 +80,7 @@ where
             Ok(telemetry) => telemetry,
             Err(error) => return fail(service, &StartError::failed(error)),
         };
+        std::panic::set_hook(Box::new(log_panic));
         let shutdown = match Shutdown::on_signal() {
             Ok(shutdown) => shutdown,
             Err(error) => return fail(service, &StartError::failed(error)),
@@ -72,17 +88,23 @@ where
         let result = start(options, shutdown).await;
         telemetry.shutdown().await;
         match result {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => 0,
             Err(error) => fail(service, &error),
         }
     })
+}
+
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string);
+    let text = panic.payload_as_str();
+    tracing::error!(panic.location = at, panic.message = text, "a defect ended a task");
 }
 
 #[expect(
     clippy::print_stderr,
     reason = "the last words of a process whose telemetry is gone"
 )]
-fn fail(service: &str, error: &StartError) -> ExitCode {
+fn fail(service: &str, error: &StartError) -> u8 {
     eprintln!("{service}: {error}");
     let mut source = std::error::Error::source(error).and_then(std::error::Error::source);
     while let Some(cause) = source {
@@ -90,7 +112,44 @@ fn fail(service: &str, error: &StartError) -> ExitCode {
         source = cause.source();
     }
     match error {
-        StartError::Config(_) => ExitCode::from(EXIT_USAGE),
-        StartError::Failed(_) => ExitCode::FAILURE,
+        StartError::Config(_) => EXIT_USAGE,
+        StartError::Failed(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Options {
+        #[command(flatten)]
+        process: ProcessOptions,
+    }
+
+    impl AsRef<ProcessOptions> for Options {
+        fn as_ref(&self) -> &ProcessOptions {
+            &self.process
+        }
+    }
+
+    fn code_of(arguments: &[&str]) -> u8 {
+        let arguments = ["service"].iter().chain(arguments).map(OsString::from);
+        live("service", arguments, async |_: Options, _| {
+            panic!("the service must not start")
+        })
+    }
+
+    #[test]
+    fn wrong_options_exit_with_64_before_anything_starts() {
+        assert_eq!(code_of(&["--no-such-option"]), 64);
+        assert_eq!(code_of(&["--log", "a=b=c", "--trace-sample-ratio", "7"]), 64);
+        assert_eq!(fail("service", &StartError::Config(Mistakes::new())), 64);
+    }
+
+    #[test]
+    fn help_is_no_mistake_and_any_other_failure_is_1() {
+        assert_eq!(code_of(&["--help"]), 0);
+        assert_eq!(fail("service", &StartError::failed("no port")), 1);
     }
 }

@@ -11,6 +11,8 @@ mod peer;
 use std::time::Duration;
 
 use tonic::service::RoutesBuilder;
+use tonic_health::server::HealthReporter;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 pub use listener::{BindError, Listen, ListenError, Listener};
 pub use peer::Peer;
@@ -18,8 +20,11 @@ pub use peer::Peer;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 
-/// Connections end after this long, so that those made with old certificates go.
+/// TCP connections end after this long, so that those made with old certificates go. Calls in flight are finished
+/// first. Connections over unix sockets stay: they have no certificates, and the CSI sidecars end themselves when
+/// theirs does.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(1800);
+const HEALTH: &str = tonic_health::pb::health_server::SERVICE_NAME;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,8 +49,10 @@ pub enum ServeError {
 pub struct Server {
     listener: Listener,
     routes: RoutesBuilder,
+    names: Vec<&'static str>,
     descriptors: Option<&'static [u8]>,
     grace: Duration,
+    connection_age: Duration,
 }
 
 impl Server {
@@ -54,8 +61,10 @@ impl Server {
         Self {
             listener,
             routes: RoutesBuilder::default(),
+            names: Vec::new(),
             descriptors: None,
             grace: Duration::from_secs(25),
+            connection_age: MAX_CONNECTION_AGE,
         }
     }
 
@@ -91,29 +100,35 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.routes.add_service(service);
+        self.names.push(S::NAME);
         self
     }
 
-    /// Serves until asked to stop, then finishes what is in flight, up to the grace.
+    /// Serves until asked to stop; then is not ready, accepts nothing more, and finishes what is in flight, up to the
+    /// grace.
     ///
     /// # Errors
     /// When the transport fails for good; single connections never end the server.
     pub async fn serve(mut self, health: &Health, shutdown: Shutdown) -> Result<(), ServeError> {
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        self.routes.add_service(health_service);
+        // Unless a service brings its own.
+        if !self.names.contains(&HEALTH) {
+            self.routes.add_service(health_service);
+        }
         if let Some(set) = self.descriptors {
-            let reflection = tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(set)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .build_v1()?;
-            self.routes.add_service(reflection);
+            self.routes.add_service(reflection(set, &self.names)?);
         }
         let endpoint = self.listener.endpoint();
+        let ages = self.listener.has_certificates();
+        let _serving = health.serving();
         tracing::info!(endpoint, "serving");
         let incoming = self.listener.incoming(shutdown.clone());
-        let serving = tonic::transport::Server::builder()
+        let mut builder = tonic::transport::Server::builder();
+        if ages {
+            builder = builder.max_connection_age(self.connection_age);
+        }
+        let serving = builder
             .layer(layer::stack())
-            .max_connection_age(MAX_CONNECTION_AGE)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_routes(self.routes.routes())
@@ -123,21 +138,38 @@ impl Server {
             });
         let overtime = async {
             shutdown.requested().await;
+            health.stop();
             tokio::time::sleep(self.grace).await;
         };
         tokio::select! {
-            served = serving => served.map_err(|source| ServeError::Transport { endpoint, source }),
-            () = report(reporter, health) => Ok(()),
+            // In this order, so that readiness is off before the first connection is turned away.
+            biased;
             () = overtime => {
                 tracing::warn!(endpoint, grace_seconds = self.grace.as_secs(), "calls were still in flight at the end of the grace");
                 Ok(())
             }
+            () = report(reporter, health, &self.names) => Ok(()),
+            served = serving => served.map_err(|source| ServeError::Transport { endpoint, source }),
         }
     }
 }
 
-/// Keeps the gRPC health service in step with readiness. Never returns.
-async fn report(reporter: tonic_health::server::HealthReporter, health: &Health) {
+/// Reflection of the services that are served here, out of a set that may describe more.
+fn reflection(
+    set: &'static [u8],
+    names: &[&'static str],
+) -> Result<ServerReflectionServer<impl ServerReflection>, tonic_reflection::server::Error> {
+    let mut builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(set)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    for name in names.iter().copied().chain([HEALTH]) {
+        builder = builder.with_service_name(name);
+    }
+    builder.build_v1()
+}
+
+/// Keeps the gRPC health service in step with readiness, for the server and each of its services. Never returns.
+async fn report(reporter: HealthReporter, health: &Health, names: &[&'static str]) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     let mut changes = health.changes();
     loop {
@@ -147,7 +179,9 @@ async fn report(reporter: tonic_health::server::HealthReporter, health: &Health)
         } else {
             NotServing
         };
-        reporter.set_service_status("", status).await;
+        for name in names.iter().copied().chain([""]) {
+            reporter.set_service_status(name, status).await;
+        }
         if changes.changed().await.is_err() {
             return std::future::pending().await;
         }

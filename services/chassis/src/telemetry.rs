@@ -3,100 +3,185 @@
 //! Logs go to standard error. Traces go to an OTLP collector when one is configured; trace ids exist without one, so
 //! that messages and logs can always be tied together. Context crosses process borders as W3C `traceparent`.
 
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+mod lines;
+
+use std::io;
+use std::time::Duration;
+
+use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
-use tracing::Span;
+use tokio::runtime::Runtime;
+use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
 
-use crate::options::{LogFormat, ProcessOptions};
+use crate::options::ProcessOptions;
 
 /// Spans that may wait for the exporter. The default of 2,048 loses a third of a burst of 5,000.
 const SPAN_QUEUE: usize = 8192;
+/// Longest time for one export; bounds the last flush too.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The log filter is not one.
-    #[error("--log: {0}")]
+    #[error("--log")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The collector's address is not one.
-    #[error("--otlp-endpoint: {0}")]
+    #[error("--otlp-endpoint")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
-    /// Another part of the process has set up logging.
-    #[error("logging is set up already")]
-    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+    /// The exporter's thread could not be started.
+    #[error("cannot start the thread that sends traces")]
+    Thread(#[from] io::Error),
 }
 
 /// Running telemetry; has to be shut down so that the last spans leave.
 #[derive(Debug)]
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    _exporting: Option<Exporting>,
 }
 
-/// Sets up logs and traces for the whole process. Must be called inside a runtime, once.
+/// Sets up logs and traces for the whole process.
+///
+/// The first call decides; a later one (several services in one process, in tests) changes nothing and succeeds.
 ///
 /// # Errors
 /// See [`TelemetryError`].
 pub fn init(service: &'static str, options: &ProcessOptions) -> Result<Telemetry, TelemetryError> {
-    let provider = tracer_provider(service, options)?;
-    let logs = match options.log_format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(false).boxed(),
-        LogFormat::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_writer(std::io::stderr)
-            .boxed(),
-    };
-    // Two filters: however little is logged, the spans of calls stay in the trace, or their children lose the parent.
-    let traces = tracing_opentelemetry::layer()
+    let filter = EnvFilter::try_new(&options.log)?;
+    if tracing::dispatcher::has_been_set() {
+        return Ok(Telemetry::idle());
+    }
+    let telemetry = Telemetry::start(service, options)?;
+    let logs = lines::layer(options.log_format, io::stderr);
+    let subscriber = tracing_subscriber::registry()
+        .with(logs.with_filter(filter))
+        .with(traces(&telemetry.provider, service));
+    // An error: somebody else was faster and is in charge.
+    Ok(subscriber
+        .try_init()
+        .map_or_else(|_| Telemetry::idle(), |()| telemetry))
+}
+
+/// The layer that records spans. It has a filter of its own: however little is logged, the spans of calls stay in the
+/// trace, or their children would lose the parent.
+fn traces<S>(provider: &SdkTracerProvider, service: &'static str) -> impl Layer<S> + Send + Sync + use<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(service))
         .with_filter(filter_fn(|of| {
             of.is_span() && *of.level() <= tracing::Level::INFO
-        }));
-    tracing_subscriber::registry()
-        .with(logs.with_filter(EnvFilter::try_new(&options.log)?))
-        .with(traces)
-        .try_init()?;
-    Ok(Telemetry { provider })
+        }))
 }
 
-fn tracer_provider(
-    service: &'static str,
-    options: &ProcessOptions,
-) -> Result<SdkTracerProvider, TelemetryError> {
-    let root = Sampler::TraceIdRatioBased(options.trace_sample_ratio);
-    let builder = SdkTracerProvider::builder()
-        .with_sampler(Sampler::ParentBased(Box::new(root)))
-        .with_resource(Resource::builder().with_service_name(service).build());
-    let Some(endpoint) = &options.otlp_endpoint else {
-        return Ok(builder.build());
-    };
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .with_timeout(std::time::Duration::from_secs(5))
-        .build()?;
-    let batch = BatchConfigBuilder::default()
-        .with_max_queue_size(SPAN_QUEUE)
-        .build();
-    let processor = BatchSpanProcessor::builder(exporter)
-        .with_batch_config(batch)
-        .build();
-    Ok(builder.with_span_processor(processor).build())
+/// The exporter's own small runtime. It lives on its own thread so that neither the end of the caller's runtime nor a
+/// caller who waits for the last flush can stop it from sending.
+#[derive(Debug)]
+struct Exporting(Option<Runtime>);
+
+impl Exporting {
+    fn start() -> io::Result<Self> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime
+            .worker_threads(1)
+            .thread_name("telemetry")
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+}
+
+impl Drop for Exporting {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Checks a collector's address without connecting.
+pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), String> {
+    let uri: http::Uri = endpoint
+        .parse()
+        .map_err(|error| format!("{endpoint:?}: {error}"))?;
+    if uri.scheme_str() == Some("http") && uri.authority().is_some() {
+        Ok(())
+    } else {
+        Err(format!("{endpoint:?} is not of the form http://HOST:PORT"))
+    }
+}
+
+/// Checks a log filter.
+pub(crate) fn check_filter(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(filter).map(drop)
 }
 
 impl Telemetry {
-    /// Sends the spans that wait. A collector that does not answer costs a few seconds, not the process.
+    fn start(service: &'static str, options: &ProcessOptions) -> Result<Self, TelemetryError> {
+        let root = Sampler::TraceIdRatioBased(options.trace_sample_ratio);
+        let builder = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(root)))
+            .with_resource(Resource::builder().with_service_name(service).build());
+        let Some(endpoint) = &options.otlp_endpoint else {
+            return Ok(Self {
+                provider: builder.build(),
+                _exporting: None,
+            });
+        };
+        let exporting = Exporting::start()?;
+        let entered = exporting.0.as_ref().map(Runtime::enter);
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .with_timeout(EXPORT_TIMEOUT)
+            .build()?;
+        drop(entered);
+        let batch = BatchConfigBuilder::default()
+            .with_max_queue_size(SPAN_QUEUE)
+            .build();
+        let processor = BatchSpanProcessor::builder(exporter)
+            .with_batch_config(batch)
+            .build();
+        Ok(Self {
+            provider: builder.with_span_processor(processor).build(),
+            _exporting: Some(exporting),
+        })
+    }
+
+    /// Of a process whose telemetry somebody else has set up.
+    fn idle() -> Self {
+        Self {
+            provider: SdkTracerProvider::builder().build(),
+            _exporting: None,
+        }
+    }
+
+    /// Sends the spans that wait, and goes on.
+    pub async fn flush(&self) {
+        let provider = self.provider.clone();
+        let flushed = tokio::task::spawn_blocking(move || provider.force_flush()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(%error, "spans could not be sent");
+        }
+    }
+
+    /// Sends the spans that wait, for the last time. A collector that does not answer costs a few seconds, not the
+    /// process.
     pub async fn shutdown(self) {
-        // On a runtime worker this would wait for the exporter it keeps from running.
+        // It blocks until the exporter is done, so not on a runtime worker.
         let flushed = tokio::task::spawn_blocking(move || self.provider.shutdown()).await;
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "the last spans were lost");
@@ -106,12 +191,7 @@ impl Telemetry {
 
 /// Trace id of the current span in hex; `None` outside any.
 pub fn trace_id() -> Option<String> {
-    trace_id_of(&Span::current())
-}
-
-/// Trace id of a span in hex; `None` for a span that does not exist.
-pub(crate) fn trace_id_of(span: &Span) -> Option<String> {
-    let context = span.context();
+    let context = Span::current().context();
     let id = context.span().span_context().trace_id();
     (id != opentelemetry::TraceId::INVALID).then(|| id.to_string())
 }
@@ -144,25 +224,5 @@ pub(crate) fn extract(headers: &http::HeaderMap) -> TraceContext {
     TraceContext(TraceContextPropagator::new().extract_with_context(&context, &HeaderExtractor(headers)))
 }
 
-struct HeaderInjector<'a>(&'a mut http::HeaderMap);
-
-impl Injector for HeaderInjector<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        let name = http::HeaderName::from_bytes(key.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_str(&value)) {
-            self.0.insert(name, value);
-        }
-    }
-}
-
-struct HeaderExtractor<'a>(&'a http::HeaderMap);
-
-impl Extractor for HeaderExtractor<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
-    }
-}
+#[cfg(test)]
+mod tests;

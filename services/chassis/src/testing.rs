@@ -1,5 +1,7 @@
 //! Certificates for this crate's own tests.
 
+pub(crate) mod frames;
+
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};

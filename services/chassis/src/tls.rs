@@ -96,8 +96,13 @@ impl Tls {
                 () = tokio::time::sleep(every) => {}
                 () = stop.requested() => return,
             }
-            match self.reload() {
-                Ok(true) => tracing::info!(cert = %self.files.cert.display(), "certificates changed"),
+            let reading = self.clone();
+            let reloaded = tokio::task::spawn_blocking(move || reading.reload()).await;
+            match reloaded.unwrap_or_else(|lost| Err(unusable(lost))) {
+                Ok(true) => {
+                    tracing::info!(cert = %self.files.cert.display(), "certificates changed");
+                    said = None;
+                }
                 Ok(false) => said = None,
                 Err(error) => {
                     let text = error.to_string();

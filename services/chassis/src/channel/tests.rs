@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::trace::v1::Span as OtlpSpan;
-use tonic::{Code, Request, Response};
+use tokio::io::AsyncReadExt as _;
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -18,6 +19,7 @@ use crate::options::{LogFormat, ProcessOptions};
 use crate::server::{Listen, Listener, Server};
 use crate::shutdown::Shutdown;
 use crate::testing::Authority;
+use crate::testing::frames::{Frame, GOAWAY, HEADERS, PREFACE, SETTINGS};
 
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<OtlpSpan>>>);
@@ -61,7 +63,16 @@ async fn one_trace_spans_a_unix_socket_and_mutual_tls() {
             .add_service(collecting)
             .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(otlp)),
     );
-    let telemetry = crate::telemetry::init("test", &options).unwrap();
+    // From a thread without a runtime: sending must not depend on the runtime of whoever starts it.
+    let starting = std::thread::spawn({
+        let options = options.clone();
+        move || crate::telemetry::init("test", &options).unwrap()
+    });
+    let telemetry = starting.join().unwrap();
+    crate::telemetry::init("another", &options)
+        .expect("a second service in the process changes nothing")
+        .shutdown()
+        .await;
 
     let authority = Authority::new();
     let tcp = Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap(), Some(authority.tls("b")))
@@ -89,7 +100,7 @@ async fn one_trace_spans_a_unix_socket_and_mutual_tls() {
     .instrument(root.clone())
     .await;
     drop(root);
-    telemetry.shutdown().await;
+    telemetry.flush().await;
 
     let spans = collector.0.lock().unwrap().clone();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
@@ -110,6 +121,7 @@ async fn one_trace_spans_a_unix_socket_and_mutual_tls() {
             .count();
         assert_eq!(served, 1, "one server span below each client span");
     }
+    telemetry.shutdown().await;
 }
 
 #[tokio::test]
@@ -162,6 +174,133 @@ async fn a_host_that_never_answers_costs_the_callers_deadline_and_no_more() {
         "{}",
         status.message()
     );
+}
+
+#[tokio::test]
+async fn a_service_that_goes_in_mid_call_is_unavailable_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // Takes the call and goes without a word.
+            let mut taken = [0; 64];
+            let _ = stream.read(&mut taken).await;
+        }
+    });
+    let upstream = Upstream::new("nvme-agent", Endpoint::Unix(path), None).unwrap();
+    let mut client = HealthClient::new(upstream.channel());
+    let status = client.check(HealthCheckRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(
+        status.message().contains("nvme-agent at unix:///"),
+        "{}",
+        status.message()
+    );
+}
+
+/// Takes a call and says that it will not look at it, as a server does that is about to stop.
+async fn turn_away(listener: &tokio::net::UnixListener, taken: bool) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await.unwrap();
+    Frame::new(SETTINGS, 0, 0, Vec::new()).write(&mut stream).await;
+    let call = Frame::await_kind(HEADERS, &mut stream).await;
+    let last = if taken { call.stream } else { 0 };
+    Frame::new(GOAWAY, 0, 0, vec![0, 0, 0, last, 0, 0, 0, 0])
+        .write(&mut stream)
+        .await;
+}
+
+async fn asked_while_turned_away(times: usize, taken: bool) -> Result<(), Status> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let stopping = tokio::net::UnixListener::bind(&path).unwrap();
+    let upstream = Upstream::new("nvme-agent", Endpoint::Unix(path.clone()), None).unwrap();
+    let mut client = HealthClient::new(upstream.channel());
+    let call = tokio::spawn(async move { client.check(HealthCheckRequest::default()).await.map(drop) });
+    for _ in 0..times {
+        turn_away(&stopping, taken).await;
+    }
+    std::fs::remove_file(&path).unwrap();
+    drop(stopping);
+    let (_, _stop) = serve_health(Listener::bind(&Listen::Unix(path), None).await.unwrap()).await;
+    call.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_call_that_a_stopping_service_did_not_look_at_is_sent_once_more() {
+    asked_while_turned_away(1, false)
+        .await
+        .expect("the next service answers");
+}
+
+#[tokio::test]
+async fn a_call_is_sent_twice_at_most() {
+    let status = asked_while_turned_away(2, false).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_call_that_the_service_may_have_looked_at_is_not_sent_again() {
+    let status = asked_while_turned_away(1, true).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(
+        status.message().contains("broke off the call"),
+        "{}",
+        status.message()
+    );
+}
+
+fn request(body: Body) -> http::Request<Body> {
+    http::Request::builder()
+        .uri("http://localhost/a/b")
+        .header("te", "trailers")
+        .body(body)
+        .unwrap()
+}
+
+#[test]
+fn what_the_other_side_did_not_look_at_has_not_reached_it_and_nothing_else() {
+    use h2::Reason;
+    let ours = h2::Error::from(Reason::REFUSED_STREAM);
+    assert!(
+        !replay::never_reached(&ours),
+        "our own reset says nothing about the other side"
+    );
+    let lost = std::io::Error::other("connection reset");
+    assert!(!replay::never_reached(&lost));
+}
+
+async fn read(body: Body) -> Vec<u8> {
+    axum::body::to_bytes(axum::body::Body::new(body), usize::MAX)
+        .await
+        .unwrap()
+        .to_vec()
+}
+
+#[tokio::test]
+async fn a_call_whose_message_is_there_can_be_sent_twice() {
+    let body = Body::new(axum::body::Body::from("message"));
+    let (first, again) = replay::hold(request(body)).await;
+    let again = again.expect("held").request();
+    assert_eq!(first.headers(), again.headers());
+    assert_eq!(first.uri(), again.uri());
+    assert_eq!(read(first.into_body()).await, b"message");
+    assert_eq!(read(again.into_body()).await, b"message");
+}
+
+#[tokio::test]
+async fn a_stream_of_messages_is_sent_once_and_whole() {
+    use tokio_stream::StreamExt as _;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<&'static str, std::io::Error>>(1);
+    let later = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let body = tokio_stream::iter([Ok("first, ")]).chain(later);
+    let (first, again) = replay::hold(request(Body::new(axum::body::Body::from_stream(body)))).await;
+    assert!(again.is_none());
+    sender.send(Ok("later")).await.unwrap();
+    drop(sender);
+    assert_eq!(read(first.into_body()).await, b"first, later");
 }
 
 #[test]

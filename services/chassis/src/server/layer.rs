@@ -35,13 +35,13 @@ impl ResponseForPanic for AnswerPanic {
         clippy::disallowed_methods,
         reason = "the service that would have made a fault of it has panicked"
     )]
-    fn response_for_panic(&mut self, panic: Box<dyn Any + Send>) -> http::Response<Body> {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        tracing::error!(panic = text, "a call panicked");
-        Status::internal("a defect in this service ended the call; its log has the details").into_http()
+    fn response_for_panic(&mut self, _panic: Box<dyn Any + Send>) -> http::Response<Body> {
+        let trace = telemetry::trace_id().unwrap_or_default();
+        // The panic itself was logged where it happened.
+        Status::internal(format!(
+            "a defect in this service ended the call; its log has the details; trace {trace}"
+        ))
+        .into_http()
     }
 }
 
@@ -104,7 +104,9 @@ where
             async move {
                 let answer = within.await;
                 if let Ok(response) = &answer {
-                    record_status(&recorded, response.headers());
+                    let error = error_of(response);
+                    record(&recorded, error.as_ref());
+                    log_answer(error.as_ref());
                 }
                 answer
             }
@@ -132,7 +134,7 @@ pub(crate) fn deadline_exceeded(message: &str) -> http::Response<Body> {
 fn span_of<B>(request: &http::Request<B>) -> Span {
     let path = request.uri().path().trim_start_matches('/');
     let (service, method) = path.split_once('/').unwrap_or((path, ""));
-    // At error level so that no log filter takes it out of the log lines, which carry its trace id.
+    // At error level so that no log filter takes the method out of the log lines.
     let span = tracing::error_span!(
         "rpc",
         otel.name = format!("{}/{method}", service.rsplit('.').next().unwrap_or(service)),
@@ -142,20 +144,73 @@ fn span_of<B>(request: &http::Request<B>) -> Span {
         rpc.service = service,
         rpc.method = method,
         rpc.grpc.status_code = field::Empty,
-        trace_id = field::Empty,
+        otel.status_description = field::Empty,
     );
     telemetry::extract(request.headers()).adopt(&span);
-    if let Some(id) = telemetry::trace_id_of(&span) {
-        span.record("trace_id", id);
-    }
     span
 }
 
-/// An error of a unary call stands in the response's headers; without one the call went well so far.
-pub(crate) fn record_status(span: &Span, headers: &http::HeaderMap) {
-    let code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
+/// The error a call ended with. That of a unary call stands in the response's headers; without one it went well so far.
+pub(crate) fn error_of<B>(response: &http::Response<B>) -> Option<Status> {
+    // A status of this process is at hand with its sources; one from the wire is read.
+    let ours = response.extensions().get::<Status>().cloned();
+    let status = ours.or_else(|| Status::from_header_map(response.headers()))?;
+    (status.code() != Code::Ok).then_some(status)
+}
+
+/// Writes the outcome into the span. Red in a trace are failures, not answers such as NOT_FOUND.
+pub(crate) fn record(span: &Span, error: Option<&Status>) {
+    let code = error.map_or(Code::Ok, Status::code);
     span.record("rpc.grpc.status_code", code as i32);
-    if code != Code::Ok {
+    if let Some(failure) = error.filter(|status| is_failure(status.code())) {
         span.record("otel.status_code", "ERROR");
+        span.record("otel.status_description", failure.message());
+    }
+}
+
+/// The one place where the outcome of a call is logged, with the sources its status carries.
+fn log_answer(error: Option<&Status>) {
+    let Some(status) = error else {
+        tracing::debug!("answered");
+        return;
+    };
+    let mut causes = Vec::new();
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    let because = (!causes.is_empty()).then(|| causes.join(": "));
+    let (code, error) = (status.code(), status.message());
+    let defect = matches!(code, Code::Unknown | Code::Internal | Code::DataLoss);
+    if defect {
+        tracing::error!(?code, error, because, "call failed");
+    } else if is_failure(code) {
+        tracing::warn!(?code, error, because, "call failed");
+    } else {
+        tracing::info!(?code, error, because, "call refused");
+    }
+}
+
+/// As OpenTelemetry's conventions for gRPC servers have it: the rest is the caller's.
+fn is_failure(code: Code) -> bool {
+    match code {
+        Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => true,
+        Code::Ok
+        | Code::Cancelled
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unauthenticated => false,
     }
 }

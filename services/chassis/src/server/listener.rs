@@ -23,8 +23,9 @@ use crate::tls::Tls;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HANDSHAKES: usize = 64;
-/// Longest path of a unix socket, in bytes, without the final NUL (unix(7)).
-const MAX_UNIX_PATH: usize = 107;
+/// Longest path of a unix socket, in bytes: 107 without the final NUL (unix(7)), less one for the name it is bound
+/// under before it is private.
+const MAX_UNIX_PATH: usize = 106;
 
 /// Where to listen: `tcp://ADDRESS:PORT`, `unix:///PATH` or an absolute path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum Listen {
 
 /// The text is no place to listen on.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not tcp://ADDRESS:PORT, unix:///PATH or an absolute path of at most 107 bytes")]
+#[error("{0:?} is not tcp://ADDRESS:PORT, unix:///PATH or an absolute path of at most 106 bytes")]
 pub struct ListenError(String);
 
 impl FromStr for Listen {
@@ -139,6 +140,11 @@ impl Listener {
         self.bound.to_string()
     }
 
+    /// True for TCP.
+    pub(super) fn has_certificates(&self) -> bool {
+        matches!(self.socket, Socket::Tcp(..))
+    }
+
     /// The connections that come in, with their handshakes done, until asked to stop.
     pub(super) fn incoming(self, shutdown: Shutdown) -> ReceiverStream<io::Result<Connection>> {
         let (ready, connections) = mpsc::channel(MAX_HANDSHAKES);
@@ -156,11 +162,12 @@ impl Listener {
     }
 }
 
-/// The socket must never be open to others, not even between bind and chmod: it is made under another name.
+/// The socket must never be open to others, not even between bind and chmod: it is made under another name. That name
+/// begins with a dot, which kubelet passes over where it looks for sockets of plugins.
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    let mut private = path.as_os_str().to_owned();
-    private.push(".n");
-    let private = PathBuf::from(private);
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    let private = path.with_file_name(hidden);
     match std::fs::remove_file(&private) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -176,8 +183,9 @@ async fn make_way(path: &Path) -> Result<(), BindError> {
         Err(_) => Ok(()),
         Ok(found) if !found.file_type().is_socket() => Err(BindError::NotASocket(path.to_owned())),
         Ok(_) => match UnixStream::connect(path).await {
-            Ok(_) => Err(BindError::InUse(path.to_owned())),
-            Err(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            // Whoever is too busy to accept lives too.
+            Ok(_) | Err(_) => Err(BindError::InUse(path.to_owned())),
         },
     }
 }

@@ -2,13 +2,19 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+mod authority;
+mod certificates;
+mod drain;
+
 use super::*;
 use crate::channel::{Channel, Endpoint, Upstream};
+use crate::deadline::Deadline;
 use crate::shutdown::ShutdownHandle;
 use crate::testing::Authority;
 use crate::tls::Tls;
@@ -31,6 +37,10 @@ impl HealthService for Probe {
                     .unwrap_or_default(),
             )),
             "panic" => panic!("on purpose"),
+            "left" => {
+                let left = Deadline::of(&request, Duration::ZERO).remaining();
+                Err(Status::unknown(left.as_millis().to_string()))
+            }
             "hang" => std::future::pending().await,
             _ => Ok(Response::new(HealthCheckResponse::default())),
         }
@@ -42,19 +52,19 @@ impl HealthService for Probe {
     }
 }
 
-// The probe takes the place of the health service on the wire, so it is served without it.
+// The probe takes the place of the health service on the wire.
 async fn serve_probe(listener: Listener) -> (String, ShutdownHandle) {
     let endpoint = listener.endpoint();
     let (handle, shutdown) = Shutdown::manual();
-    let incoming = listener.incoming(shutdown.clone());
-    tokio::spawn(async move {
-        tonic::transport::Server::builder()
-            .layer(layer::stack())
-            .add_service(HealthServer::new(Probe))
-            .serve_with_incoming_shutdown(incoming, async move { shutdown.requested().await })
-            .await
-    });
+    let server = Server::new(listener).add(HealthServer::new(Probe));
+    tokio::spawn(async move { server.serve(&Health::new(), shutdown).await });
     (endpoint, handle)
+}
+
+async fn unix(folder: &tempfile::TempDir) -> Listener {
+    Listener::bind(&Listen::Unix(folder.path().join("s")), None)
+        .await
+        .unwrap()
 }
 
 async fn tcp(tls: Tls) -> Listener {
@@ -118,7 +128,7 @@ async fn a_service_that_is_not_the_one_that_was_meant_is_refused() {
 }
 
 #[tokio::test]
-async fn plain_text_and_a_caller_without_a_certificate_are_refused_and_the_next_one_is_served() {
+async fn plain_text_is_refused_and_the_next_caller_is_served() {
     let authority = Authority::new();
     let (endpoint, _handle) = serve_probe(tcp(authority.tls("rds-backend")).await).await;
     let address = endpoint.trim_start_matches("tcp://");
@@ -142,57 +152,9 @@ async fn plain_text_and_a_caller_without_a_certificate_are_refused_and_the_next_
 }
 
 #[tokio::test]
-async fn changed_certificates_are_used_without_a_restart() {
-    let (old, new) = (Authority::new(), Authority::new());
-    let files = old.files("rds-backend");
-    let tls = Tls::load(&files).unwrap();
-    let (endpoint, _handle) = serve_probe(tcp(tls.clone()).await).await;
-    assert!(
-        ask(
-            &mut client("rds-backend", &endpoint, Some(old.tls("csi-front"))),
-            ""
-        )
-        .await
-        .is_ok()
-    );
-
-    std::fs::write(&files.key, "half a file").unwrap();
-    assert!(tls.reload().is_err(), "what does not parse is not used");
-    assert!(
-        ask(
-            &mut client("rds-backend", &endpoint, Some(old.tls("csi-front"))),
-            ""
-        )
-        .await
-        .is_ok()
-    );
-
-    new.write("rds-backend", &files);
-    assert!(tls.reload().unwrap());
-    assert!(!tls.reload().unwrap(), "nothing has changed since");
-    assert!(
-        ask(
-            &mut client("rds-backend", &endpoint, Some(new.tls("csi-front"))),
-            ""
-        )
-        .await
-        .is_ok()
-    );
-    assert!(
-        ask(
-            &mut client("rds-backend", &endpoint, Some(old.tls("csi-front"))),
-            ""
-        )
-        .await
-        .is_err()
-    );
-}
-
-#[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_next_call_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    let listen = Listen::Unix(folder.path().join("s"));
-    let (endpoint, _handle) = serve_probe(Listener::bind(&listen, None).await.unwrap()).await;
+    let (endpoint, _handle) = serve_probe(unix(&folder).await).await;
     let mut client = client("probe", &endpoint, None);
     assert_eq!(
         ask(&mut client, "panic").await.unwrap_err().code(),
@@ -208,17 +170,77 @@ async fn a_panic_is_an_internal_error_and_the_next_call_is_served() {
 #[tokio::test]
 async fn a_call_that_hangs_answers_deadline_exceeded_at_its_deadline() {
     let folder = tempfile::tempdir().unwrap();
-    let listen = Listen::Unix(folder.path().join("s"));
-    let (endpoint, _handle) = serve_probe(Listener::bind(&listen, None).await.unwrap()).await;
+    let (endpoint, _handle) = serve_probe(unix(&folder).await).await;
     let mut client = client("probe", &endpoint, None);
     let message = HealthCheckRequest {
         service: "hang".to_owned(),
     };
-    let request = crate::deadline::Deadline::after(Duration::from_millis(300)).request(message);
+    let request = Deadline::after(Duration::from_millis(300)).request(message);
     assert_eq!(
         client.check(request).await.unwrap_err().code(),
         Code::DeadlineExceeded
     );
+}
+
+#[tokio::test]
+async fn a_service_learns_how_much_time_its_caller_leaves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, _handle) = serve_probe(unix(&folder).await).await;
+    let mut client = client("probe", &endpoint, None);
+    let asked = |limit| {
+        let message = HealthCheckRequest {
+            service: "left".to_owned(),
+        };
+        Deadline::after(Duration::from_secs(limit)).request(message)
+    };
+    let left = client.check(asked(100)).await.unwrap_err();
+    let left: u64 = left.message().parse().unwrap();
+    assert!((80_000..100_000).contains(&left), "{left} ms");
+    let left = ask(&mut client, "left").await.unwrap_err();
+    let left: u64 = left.message().parse().unwrap();
+    assert!(
+        (20_000..=30_000).contains(&left),
+        "a call without a limit gets one: {left} ms"
+    );
+}
+
+#[tokio::test]
+async fn reflection_lists_what_is_served_here_and_nothing_else() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{FILE_DESCRIPTOR_SET, ServerReflectionRequest};
+
+    let folder = tempfile::tempdir().unwrap();
+    let listener = unix(&folder).await;
+    let endpoint: Endpoint = listener.endpoint().parse().unwrap();
+    let (_handle, shutdown) = Shutdown::manual();
+    // A set that describes a service which is not served under that name.
+    let server = Server::new(listener).descriptors(FILE_DESCRIPTOR_SET);
+    tokio::spawn(async move { server.serve(&Health::new(), shutdown).await });
+    let channel = Upstream::new("probe", endpoint, None).unwrap().channel();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let requests = tokio_stream::iter([request]).chain(tokio_stream::pending());
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(requests)
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers
+        .message()
+        .await
+        .unwrap()
+        .unwrap()
+        .message_response
+        .unwrap();
+    let MessageResponse::ListServicesResponse(list) = answer else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
+    assert_eq!(names, ["grpc.health.v1.Health"]);
 }
 
 #[tokio::test]
@@ -239,6 +261,11 @@ async fn a_unix_socket_is_private_replaces_a_stale_one_and_refuses_a_second_serv
         Listener::bind(&listen, None).await,
         Err(BindError::InUse(_))
     ));
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing lies beside it"
+    );
     let (_, handle) = serve_probe(listener).await;
     handle.request();
 
@@ -298,6 +325,7 @@ async fn grpc_health_follows_readiness_and_the_server_stops_when_asked() {
         .expect("stops")
         .unwrap()
         .unwrap();
+    assert_eq!(health.readiness(), Err(vec!["process: stopping".to_owned()]));
 }
 
 #[test]

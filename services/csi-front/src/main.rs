@@ -1,0 +1,14 @@
+//! The process around [`csi_front::serve`].
+
+use std::process::ExitCode;
+
+use chassis::StartError;
+use csi_front::{Listeners, Options};
+
+fn main() -> ExitCode {
+    chassis::run("csi-front", async |options: Options, shutdown| {
+        let config = options.into_config()?;
+        let listeners = Listeners::bind(&config).await.map_err(StartError::failed)?;
+        csi_front::serve(config, listeners, shutdown).await.map_err(StartError::failed)
+    })
+}

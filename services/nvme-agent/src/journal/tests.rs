@@ -1,0 +1,88 @@
+use super::*;
+use crate::filesystem::Kind;
+use crate::options::{MkfsOptions, MountOptions};
+use crate::request::tests::{HANDLE, connection};
+use crate::request::{FilesystemWish, existing};
+
+pub(crate) fn want(epoch: u64, kind: Option<Kind>) -> Stage {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kubelet = crate::paths::KubeletDir::open(folder.path()).expect("a folder");
+    let staging = kubelet.as_path().join("staging").display().to_string();
+    let filesystem = |kind| {
+        let (mount, mkfs) = (MountOptions::default(), MkfsOptions::default());
+        Access::Filesystem(FilesystemWish { kind, mount, mkfs })
+    };
+    Stage {
+        handle: existing(HANDLE).expect("a handle"),
+        staging: kubelet.check("staging_path", &staging).expect("below"),
+        connection: connection(epoch),
+        access: kind.map_or(Access::Block, filesystem),
+        claim: Claim::default(),
+    }
+}
+
+fn journal() -> (tempfile::TempDir, Journal) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(&folder.path().join("deep/journal")).expect("a journal");
+    (folder, journal)
+}
+
+#[test]
+fn what_was_recorded_is_recalled_by_another_process_until_it_is_forgotten() {
+    let (_keep, journal) = journal();
+    let want = want(3, Some(Kind::Xfs));
+    assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Nothing);
+    let mut entry = Entry::begin(&want, None);
+    entry.targets.insert("/k/t".to_owned(), Target { read_only: true });
+    entry.format = Format::Attempt;
+    journal.record(&want.handle, &entry).expect("written");
+    let again = Journal::open(&journal.folder).expect("a journal");
+    assert_eq!(again.recall(&want.handle).expect("readable"), Recall::Entry(Box::new(entry)));
+    again.forget(&want.handle).expect("removed");
+    again.forget(&want.handle).expect("removed already");
+    assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Nothing);
+    assert_eq!(fs::read_dir(&journal.folder).expect("a folder").count(), 0, "nothing is left");
+}
+
+#[test]
+fn a_torn_entry_is_kept_aside_and_remembered_and_never_guessed() {
+    let (_keep, journal) = journal();
+    let want = want(3, None);
+    let whole = serde_json::to_string(&Entry::begin(&want, None)).expect("text");
+    let torn = [&whole[..whole.len() / 2], "", &whole.replace("\"version\":1", "\"version\":9"), &whole.replace("rds1/", "rds2/")];
+    for (at, text) in torn.iter().enumerate() {
+        fs::write(journal.path(&want.handle), text).expect("written");
+        assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Torn, "{text}");
+        assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Torn, "also the next time");
+        let kept = fs::read_dir(&journal.folder).expect("a folder").count();
+        assert_eq!(kept, at + 1, "every one is kept");
+    }
+    journal.record(&want.handle, &Entry::begin(&want, None)).expect("written");
+    assert!(journal.is_torn(&want.handle).expect("readable"), "a new entry does not bring the past back");
+}
+
+#[test]
+fn a_new_epoch_keeps_what_this_node_knows_and_forgets_the_attempt() {
+    let first = want(3, Some(Kind::Ext4));
+    let mut earlier = Entry::begin(&first, None);
+    earlier.format = Format::Attempt;
+    earlier.ever_staged = true;
+    earlier.targets.insert("/k/t".to_owned(), Target { read_only: false });
+    let next = Entry::begin(&want(4, Some(Kind::Ext4)), Some(&earlier));
+    assert_eq!((next.format, next.ever_staged, next.staged), (Format::None, true, false));
+    assert_eq!(next.targets, earlier.targets);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_says_so_and_keeps_what_it_had() {
+    let (_keep, journal) = journal();
+    let want = want(3, None);
+    let entry = Entry::begin(&want, None);
+    journal.record(&want.handle, &entry).expect("written");
+    // What stands in the way of the temporary file stands in the way of root too.
+    fs::create_dir(journal.path(&want.handle).with_extension("json.tmp")).expect("a folder");
+    let other = Entry { epoch: 9, ..entry.clone() };
+    let error = journal.record(&want.handle, &other).expect_err("cannot be written");
+    assert!(error.to_string().contains("free space"), "{error}");
+    assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Entry(Box::new(entry)));
+}

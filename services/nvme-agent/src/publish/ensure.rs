@@ -1,0 +1,221 @@
+//! The loop of a publication, and its opposite.
+
+use nix::mount::MsFlags;
+use proto::fault::{Fault, Reason};
+use tracing::Instrument as _;
+
+use super::plan::{Facts, Step, Target, Want, plan};
+use crate::events::Happening;
+use crate::failure::Failure;
+use crate::fault;
+use crate::journal;
+use crate::kernel::host::BindSource;
+use crate::kernel::{Device, KernelError, State};
+use crate::mounts::{DevNo, Mounts};
+use crate::node::Operation;
+use crate::paths::{Entry, KubeletPath};
+use crate::request::{Access, Publish};
+use crate::stage::effects::unmount;
+use crate::stage::ensure::ensure_staged;
+
+/// More steps than the longest way has.
+const MOST_STEPS: usize = 12;
+/// More mounts than were ever stacked on one target.
+const MOST_MOUNTS: usize = 16;
+
+struct Seen {
+    facts: Facts,
+    device: Option<Device>,
+}
+
+/// Makes sure that a volume is visible at a target.
+pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(), Fault> {
+    let wanted = Want {
+        block: want.stage.access == Access::Block,
+        // What is staged read-only cannot be more than that.
+        read_only: want.read_only || want.stage.read_only(),
+        exclusive: want.exclusive,
+    };
+    let mut began = false;
+    let mut last = None;
+    for _ in 0..MOST_STEPS {
+        let tell = |failure: Failure| told(op, want, &failure, began);
+        let seen = observe(op, want).await.map_err(tell)?;
+        let step = plan(&wanted, &seen.facts);
+        op.in_time(&step).map_err(tell)?;
+        match &step {
+            Step::Done => return Ok(()),
+            Step::Refuse(refusal) => return Err(tell(Failure::PublishRefused(refusal.clone()))),
+            Step::Stage => {
+                check_epoch(op, want).await?;
+                ensure_staged(op, &want.stage).await?;
+            }
+            step => {
+                let span = tracing::info_span!("publish", volume.id = %op.handle, target = %want.target, ?step);
+                act(op, want, &wanted, &seen, step).instrument(span).await.map_err(tell)?;
+            }
+        }
+        began = true;
+        last = Some(step);
+    }
+    Err(told(op, want, &Failure::NoProgress(format!("{last:?}")), true))
+}
+
+/// A volume that was staged here and lost its path is not staged anew beside the mounts that are left: the path comes
+/// back by itself, or kubelet unstages.
+async fn check_epoch(op: &Operation, want: &Publish) -> Result<(), Fault> {
+    let entry = op.entry().await.map_err(|failure| told(op, want, &failure, false))?;
+    if let Some(entry) = entry
+        && entry.epoch > want.stage.connection.epoch.number()
+    {
+        let message = format!(
+            "volume {} on node {}: the call is of epoch {}, this node has seen epoch {}; attach it again",
+            op.handle, op.node.config.node_name, want.stage.connection.epoch, entry.epoch
+        );
+        return Err(Fault::settled(Reason::StaleEpoch, message));
+    }
+    Ok(())
+}
+
+fn told(op: &Operation, want: &Publish, failure: &Failure, began: bool) -> Fault {
+    if let Failure::Kernel { doing, source } = failure {
+        let why = Happening::NotMounted(format!("{doing}: {source}"));
+        op.node.reporter.report(&op.handle, &want.stage.claim, why);
+    }
+    let settled = matches!(failure, Failure::PublishRefused(_)) && !began;
+    fault::of(failure, &op.handle.to_string(), &op.node.config.node_name, settled)
+}
+
+async fn observe(op: &Operation, want: &Publish) -> Result<Seen, Failure> {
+    let entry = op.entry().await?;
+    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
+    let session = sessions.into_iter().find(|session| session.nqn == want.stage.connection.nqn);
+    let live = session.as_ref().is_some_and(|session| session.state == State::Live);
+    let device = session.and_then(|session| session.device);
+    let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
+    let over = |device: &Device| {
+        let top = mounts.top(&want.stage.staging.to_path());
+        top.is_some_and(|mount| mount.is_filesystem_of(device.number, &device.node))
+    };
+    let mounted = want.stage.access == Access::Block || device.as_ref().is_some_and(over);
+    let staged = entry.as_ref().is_some_and(|entry| entry.staged && entry.is_for(&want.stage));
+    let key = want.target.to_path().to_string_lossy().into_owned();
+    let recorded = entry.as_ref().and_then(|entry| entry.targets.get(&key)).map(|target| target.read_only);
+    let facts = Facts {
+        staged: live && mounted && staged,
+        target: target(op, &mounts, device.as_ref(), &want.target).await?,
+        recorded,
+        others: others(&mounts, device.as_ref(), entry.as_ref(), want),
+    };
+    Ok(Seen { facts, device })
+}
+
+async fn target(
+    op: &Operation,
+    mounts: &Mounts,
+    device: Option<&Device>,
+    path: &KubeletPath,
+) -> Result<Target, Failure> {
+    if let Some(mount) = mounts.top(&path.to_path()) {
+        let is_volume = device.is_some_and(|device| mount.is_of(device.number, &device.node));
+        let read_only = mount.read_only || mount.read_only_filesystem;
+        let what = || format!("{} ({})", mount.source.display(), mount.kind);
+        return Ok(if is_volume { Target::Volume { read_only } } else { Target::Foreign(what()) });
+    }
+    Ok(match op.host.look(path).await.map_err(Failure::kernel("looking at the target"))? {
+        Entry::ParentMissing => Target::NoParent,
+        Entry::Absent => Target::Absent,
+        Entry::Folder => Target::Folder,
+        Entry::File(0) => Target::EmptyFile,
+        Entry::File(bytes) => Target::Other(format!("a file of {bytes} bytes")),
+        Entry::BlockDevice(raw) => Target::Other(format!("a block device ({})", DevNo::from_raw(raw))),
+        Entry::Other => Target::Other("a link or something else".to_owned()),
+    })
+}
+
+fn others(
+    mounts: &Mounts,
+    device: Option<&Device>,
+    entry: Option<&journal::Entry>,
+    want: &Publish,
+) -> Vec<String> {
+    let own = [want.target.to_path(), want.stage.staging.to_path()];
+    let mounted = device.into_iter().flat_map(|device| mounts.of_device(device.number, &device.node));
+    let mut points: Vec<_> = mounted.map(|mount| mount.point.clone()).collect();
+    let recorded = entry.into_iter().flat_map(|entry| entry.targets.keys()).map(std::path::PathBuf::from);
+    points.extend(recorded.filter(|target| mounts.top(target).is_some()));
+    points.retain(|point| !own.contains(point));
+    points.sort();
+    points.dedup();
+    points.iter().map(|point| point.display().to_string()).collect()
+}
+
+async fn act(op: &Operation, want: &Publish, wanted: &Want, seen: &Seen, step: &Step) -> Result<(), Failure> {
+    let (host, target) = (&op.host, &want.target);
+    match step {
+        Step::Record => {
+            let key = target.to_path().to_string_lossy().into_owned();
+            let read_only = wanted.read_only;
+            op.amend(|entry| drop(entry.targets.insert(key, journal::Target { read_only }))).await
+        }
+        Step::MakeTarget if wanted.block => {
+            host.make_file(target).await.map_err(Failure::kernel("making the target file"))
+        }
+        Step::MakeTarget => host.make_folder(target).await.map_err(Failure::kernel("making the target folder")),
+        Step::Bind => {
+            let source = match (&seen.device, wanted.block) {
+                (Some(device), true) => BindSource::Device(device.clone()),
+                (None, true) => return Err(Failure::NoDevice),
+                (_, false) => BindSource::Folder(want.stage.staging.clone()),
+            };
+            host.bind(source, target).await.map_err(Failure::kernel("binding"))
+        }
+        Step::MakeReadOnly => {
+            let keep = match &want.stage.access {
+                Access::Filesystem(wish) => wish.mount.flags() & PER_MOUNT,
+                Access::Block => MsFlags::empty(),
+            };
+            let made = host.make_read_only(target, keep).await;
+            if made.is_err() {
+                // A pod must not find a writable volume where it asked for a read-only one.
+                unmount(op, target).await?;
+            }
+            made.map_err(Failure::kernel("making the target read-only"))
+        }
+        // The loop itself does these.
+        Step::Stage | Step::Done | Step::Refuse(_) => Ok(()),
+    }
+}
+
+/// Flags that belong to a mount and not to its filesystem (mount(2)).
+const PER_MOUNT: MsFlags = MsFlags::MS_NODEV
+    .union(MsFlags::MS_NOSUID)
+    .union(MsFlags::MS_NOEXEC)
+    .union(MsFlags::MS_NOATIME)
+    .union(MsFlags::MS_NODIRATIME)
+    .union(MsFlags::MS_RELATIME);
+
+/// Makes sure that nothing is mounted at a target, and that it is gone.
+pub(crate) async fn ensure_unpublished(op: &Operation, target: &KubeletPath) -> Result<(), Fault> {
+    take_off(op, target).await.map_err(|failure| {
+        // What was seen last decides; nothing of it is undone.
+        fault::of(&failure, &op.handle.to_string(), &op.node.config.node_name, false)
+    })
+}
+
+async fn take_off(op: &Operation, target: &KubeletPath) -> Result<(), Failure> {
+    let path = target.to_path();
+    for _ in 0..MOST_MOUNTS {
+        let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
+        if mounts.top(&path).is_none() {
+            let removed = op.host.remove(target).await;
+            removed.map_err(Failure::kernel("removing the target"))?;
+            let key = path.to_string_lossy().into_owned();
+            return op.amend(|entry| drop(entry.targets.remove(&key))).await;
+        }
+        op.in_time("unmounting the target")?;
+        unmount(op, target).await?;
+    }
+    let left = KernelError::NotUnderstood(format!("{target} is still mounted after {MOST_MOUNTS} unmounts"));
+    Err(Failure::Kernel { doing: "unmounting", source: left })
+}

@@ -1,0 +1,187 @@
+//! The steps of a stage, each done once. Whether it worked is decided by the next look, not by what a call returned.
+
+use nix::mount::MsFlags;
+use tracing::Instrument as _;
+
+use super::facts::{Learned, Seen};
+use crate::events::Happening;
+use crate::failure::Failure;
+use crate::filesystem;
+use crate::journal::{Entry, Filled, Format};
+use crate::kernel::host::Host;
+use crate::kernel::{ConnectError, Device};
+use crate::node::Operation;
+use crate::paths::KubeletPath;
+use crate::request::{Access, FilesystemWish, Stage};
+
+/// The device to act on; a step that needs one is planned only when there is one.
+fn device(seen: &Seen) -> Result<Device, Failure> {
+    seen.device().cloned().ok_or(Failure::NoDevice)
+}
+
+fn wish(want: &Stage) -> Result<&FilesystemWish, Failure> {
+    match &want.access {
+        Access::Filesystem(wish) => Ok(wish),
+        Access::Block => Err(Failure::NoProgress("a filesystem step for a block volume".to_owned())),
+    }
+}
+
+/// Writes down what is about to be done.
+pub(crate) async fn record(op: &Operation, want: &Stage, seen: &Seen) -> Result<(), Failure> {
+    op.record(Entry::begin(want, seen.entry.as_ref())).await
+}
+
+/// Connects to the first address that accepts.
+pub(crate) async fn connect(op: &Operation, want: &Stage) -> Result<(), Failure> {
+    let addresses = &want.connection.addresses;
+    let to: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let span = tracing::info_span!("connect", volume.id = %op.handle, nqn = %want.connection.nqn, addresses = to.join(","));
+    let connecting = op.node.kernel.connect(&want.connection, op.deadline);
+    match connecting.instrument(span).await {
+        Ok(()) | Err(ConnectError::AlreadyThere) => Ok(()),
+        Err(error @ ConnectError::Failed { .. }) => Err(Failure::NoConnection(vec![error.to_string()])),
+        Err(ConnectError::Kernel(source)) => Err(Failure::Kernel { doing: "connecting", source }),
+    }
+}
+
+/// Reads what is on the device.
+pub(crate) async fn probe(op: &Operation, seen: &Seen, learned: &mut Learned) -> Result<(), Failure> {
+    let device = device(seen)?;
+    let span = tracing::info_span!("probe", volume.id = %op.handle, device = %device.node.display());
+    let content = op.host.probe(&device).instrument(span).await;
+    learned.content = Some(content.map_err(Failure::kernel("looking at what is on the device"))?);
+    Ok(())
+}
+
+/// Makes the kernel refuse writes to the device.
+pub(crate) async fn protect(op: &Operation, seen: &Seen) -> Result<(), Failure> {
+    op.host.protect(&device(seen)?).await.map_err(Failure::kernel("write-protecting the device"))
+}
+
+/// Makes the filesystem, and writes down that it is whole.
+pub(crate) async fn format(
+    op: &Operation,
+    want: &Stage,
+    seen: &Seen,
+    again: bool,
+    learned: &mut Learned,
+) -> Result<(), Failure> {
+    let (device, wish) = (device(seen)?, wish(want)?);
+    let span = tracing::info_span!("format", volume.id = %op.handle, device = %device.node.display(), filesystem = %wish.kind, again);
+    let making = filesystem::make(wish.kind, &wish.mkfs, again, &device.node);
+    op.host.run(&making).instrument(span).await.map_err(Failure::kernel("formatting"))?;
+    learned.content = None;
+    learned.formatted = true;
+    op.amend(|entry| entry.format = Format::Made).await
+}
+
+/// Has the backend record the filesystem; only then anybody may mount it.
+pub(crate) async fn acknowledge(op: &Operation, want: &Stage) -> Result<(), Failure> {
+    let epoch = want.connection.epoch;
+    op.node.backend.mark_formatted(&op.handle, epoch, op.deadline).await.map_err(Failure::Backend)?;
+    op.amend(|entry| entry.format = Format::Acknowledged).await?;
+    op.node.reporter.report(&want.handle, &want.claim, Happening::Formatted(wish(want)?.kind));
+    Ok(())
+}
+
+/// Checks the unmounted filesystem, and grows it if it is smaller than its device.
+pub(crate) async fn check(
+    op: &Operation,
+    want: &Stage,
+    seen: &Seen,
+    grow: bool,
+    learned: &mut Learned,
+) -> Result<(), Failure> {
+    let (device, wish) = (device(seen)?, wish(want)?);
+    let span = tracing::info_span!("check", volume.id = %op.handle, device = %device.node.display(), grow);
+    async {
+        if let Some(checking) = filesystem::check(wish.kind, grow, &device.node) {
+            op.host.run(&checking).await.map_err(Failure::kernel("checking the filesystem"))?;
+        }
+        if grow {
+            let growing = filesystem::grow_unmounted(&device.node);
+            op.host.run(&growing).await.map_err(Failure::kernel("growing the filesystem"))?;
+            // How large it is now is to be read, not believed.
+            learned.content = None;
+        }
+        learned.checked = true;
+        Ok(())
+    }
+    .instrument(span)
+    .await
+}
+
+/// Mounts it at the staging path.
+pub(crate) async fn mount(op: &Operation, want: &Stage, seen: &Seen) -> Result<(), Failure> {
+    let (device, wish) = (device(seen)?, wish(want)?);
+    let span = tracing::info_span!("mount", volume.id = %op.handle, device = %device.node.display(), filesystem = %wish.kind);
+    let mut flags = wish.mount.flags();
+    flags.set(MsFlags::MS_RDONLY, want.read_only());
+    let mut data = wish.mount.data().to_vec();
+    if want.connection.read_only {
+        data.push(wish.kind.without_replay().to_owned());
+    }
+    // Nodes that share one kernel may hold an older copy of the same xfs, which would else keep this one out.
+    if wish.kind == filesystem::Kind::Xfs && op.node.kernel.is_shared() && !data.iter().any(|d| d == "nouuid") {
+        data.push("nouuid".to_owned());
+    }
+    async {
+        op.host.make_folder(&want.staging).await.map_err(Failure::kernel("making the staging folder"))?;
+        let mounting = op.host.mount(&device, &want.staging, wish.kind, flags, data.join(","));
+        mounting.await.map_err(Failure::kernel("mounting"))?;
+        let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
+        let mounted = mounts.top(&want.staging.to_path()).map(|mount| mount.device.to_string());
+        op.amend(|entry| entry.device = mounted).await
+    }
+    .instrument(span)
+    .await
+}
+
+/// A filesystem may use this share of what its device gained for itself; what is below is an error.
+const LEAST_GAIN: (u64, u64) = (7, 10);
+/// Growth below this is not measured: allocation groups and block groups have sizes of their own. In bytes.
+const MEASURABLE: u64 = 64 << 20;
+
+/// Grows the mounted filesystem to its device, and proves it with statfs.
+pub(crate) async fn grow(
+    op: &Operation,
+    kind: filesystem::Kind,
+    mounted_at: &KubeletPath,
+    device: &Device,
+) -> Result<(), Failure> {
+    let span = tracing::info_span!("grow", volume.id = %op.handle, device = %device.node.display(), size = %device.size);
+    async {
+        let filled = op.entry().await?.and_then(|entry| entry.filled);
+        let growing = filesystem::grow_mounted(kind, &device.node, &mounted_at.to_path());
+        op.host.run(&growing).await.map_err(Failure::kernel("growing the filesystem"))?;
+        let now = size_of(&op.host, mounted_at).await?;
+        if let Some(filled) = filled {
+            let gained = device.size.bytes().saturating_sub(filled.device);
+            let least = filled.filesystem + gained / LEAST_GAIN.1 * LEAST_GAIN.0;
+            if gained >= MEASURABLE && now < least {
+                let why = format!("{kind} was grown, but has {now} bytes where at least {least} were expected");
+                return Err(Failure::NotGrown(why));
+            }
+        }
+        let fills = Filled { device: device.size.bytes(), filesystem: now };
+        op.amend(|entry| entry.filled = Some(fills)).await
+    }
+    .instrument(span)
+    .await
+}
+
+async fn size_of(host: &Host, at: &KubeletPath) -> Result<u64, Failure> {
+    let space = host.space(at).await.map_err(Failure::kernel("measuring the filesystem"))?;
+    Ok(space.size().bytes())
+}
+
+/// The step of a stage that grows what is mounted there.
+pub(crate) async fn grow_staged(op: &Operation, want: &Stage, seen: &Seen) -> Result<(), Failure> {
+    grow(op, wish(want)?.kind, &want.staging, &device(seen)?).await
+}
+
+/// Takes off the topmost mount at a path.
+pub(crate) async fn unmount(op: &Operation, path: &KubeletPath) -> Result<(), Failure> {
+    let span = tracing::info_span!("unmount", volume.id = %op.handle, path = %path);
+    op.host.unmount(path).instrument(span).await.map_err(Failure::kernel("unmounting"))
+}

@@ -1,0 +1,120 @@
+//! The conditions every script checks before it changes anything.
+
+use proto::id::Slot;
+
+use crate::mark;
+use crate::routeros::quote::quote;
+use crate::routeros::rejection::{Code, OURS};
+
+/// A configured folder for images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// With its leading slash, e.g. `/raid1/volumes`.
+    pub(crate) directory: String,
+    /// Slot of the pool it lies on: its first segment, e.g. `raid1`.
+    pub(crate) pool: String,
+}
+
+impl Place {
+    /// Path of a volume's image, with the leading slash.
+    pub(crate) fn image(&self, slot: &Slot) -> String {
+        format!("{}/{slot}.img", self.directory)
+    }
+
+    /// The same path as `/file` names it: without the slash.
+    pub(crate) fn image_file(&self, slot: &Slot) -> String {
+        self.image(slot).trim_start_matches('/').to_owned()
+    }
+}
+
+/// `:error "RDSE-<CODE> <text>"`.
+pub(super) fn error(code: Code, text: &str) -> String {
+    format!(":error {}", quote(&format!("{OURS}{} {text}", code.as_str())))
+}
+
+/// `:error ("RDSE-<CODE> ".<expression>)`.
+pub(super) fn error_with(code: Code, expression: &str) -> String {
+    format!(":error ({}.{expression})", quote(&format!("{OURS}{} ", code.as_str())))
+}
+
+pub(super) fn when(condition: &str, then: &[String]) -> String {
+    format!(":if ({condition}) do={{ {} }}", then.join("; "))
+}
+
+/// Finds the rows of the slot: `zIds`, at most one.
+pub(super) fn find(slot: &Slot) -> Vec<String> {
+    vec![
+        format!(":local zIds [/disk/find where slot={}]", quote(slot.as_str())),
+        when("[:len $zIds] > 1", &[error(Code::Ambiguous, "several rows have the slot")]),
+    ]
+}
+
+/// The row of the slot as it is now.
+pub(super) fn rows(slot: &Slot) -> String {
+    format!("[/disk/print as-value where slot={}]", quote(slot.as_str()))
+}
+
+/// `[:pick $zOld a b]`
+pub(super) fn field(range: std::ops::Range<usize>) -> String {
+    format!("[:pick $zOld {} {}]", range.start, range.end)
+}
+
+/// Takes the one row `zIds` holds and proves that it is ours: a file disk, its image where we put it, our mark of this
+/// cluster, undamaged. Sets `zId`, `zOld` (the comment), `zPool` and `zNum` (the epoch + 1,000,000,000: leading
+/// zeros must not be read as anything else).
+pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
+    let mut statements = vec![
+        ":local zId ($zIds->0)".to_owned(),
+        ":local zOld [:tostr [/disk/get $zId comment]]".to_owned(),
+        ":local zPath [:tostr [/disk/get $zId file-path]]".to_owned(),
+        ":local zPool \"\"".to_owned(),
+    ];
+    for place in places {
+        let condition = format!(
+            "($zPath = {}) || ($zPath = {})",
+            quote(&place.image(slot)),
+            quote(&place.image_file(slot))
+        );
+        statements.push(when(&condition, &[format!(":set zPool {}", quote(&place.pool))]));
+    }
+    statements.push(when(
+        "[:tostr [/disk/get $zId type]] != \"file\"",
+        &[error(Code::Foreign, "it is not a file disk")],
+    ));
+    statements.push(when("$zPool = \"\"", &[error_with(Code::Foreign, "(\"its image is \".$zPath)")]));
+    statements.push(when(
+        &format!("{} != {}", field(mark::HEAD), quote(head)),
+        &[error(Code::Foreign, "it does not carry the mark of this cluster")],
+    ));
+    statements.push(":local zNum [:tonum (\"1\".".to_owned() + &field(mark::EPOCH) + ")]");
+    let separators: Vec<String> = mark::SEPARATORS.iter().map(|at| field(*at..at + 1)).collect();
+    let undamaged = [
+        format!("({}) != \"    \"", separators.join(".")),
+        format!("[:tostr $zNum] != (\"1\".{})", field(mark::EPOCH)),
+        format!("[:len {}] != 9", field(mark::EPOCH)),
+        format!("({0} != \"F\") && ({0} != \"-\")", field(mark::FORMATTED)),
+    ];
+    for condition in undamaged {
+        statements.push(when(&condition, &[error(Code::Damaged, "its comment was changed by hand")]));
+    }
+    statements
+}
+
+/// Proves that the pool has `need` bytes free, is mounted and healthy. `pool` is an expression. What cannot be proven
+/// counts as not so. `comment` is an expression that is added to what the script says when it stops.
+pub(super) fn room(pool: &str, need: &str, comment: &str) -> Vec<String> {
+    let stop = |code, what: &str| error_with(code, &format!("({what}.\" \".{comment})"));
+    vec![
+        format!(":local zPools [/disk/print as-value where slot={pool}]"),
+        when("[:len $zPools] != 1", &[stop(Code::Pool, "\"missing\"")]),
+        ":local zP ($zPools->0)".to_owned(),
+        when("[:len [:tostr ($zP->\"mount-point\")]] = 0", &[stop(Code::Pool, "\"not mounted\"")]),
+        ":local zState [:tostr ($zP->\"state\")]".to_owned(),
+        when(
+            "($zState != \"\") && ($zState != \"clean\") && ($zState != \"active\")",
+            &[stop(Code::Pool, "$zState")],
+        ),
+        ":local zFree [:tonum ($zP->\"free\")]".to_owned(),
+        format!(":if ($zFree >= {need}) do={{}} else={{ {} }}", stop(Code::Space, "$zFree")),
+    ]
+}

@@ -1,0 +1,149 @@
+use super::*;
+use crate::mark::{AccessClass, Claim, Holder, Mark};
+use proptest::prelude::*;
+use proto::id::{ClusterId, NodeId, Slot};
+use proto::nqn::{Epoch, NqnPrefix};
+use proto::size::ByteSize;
+
+fn cluster() -> ClusterId {
+    "demo".parse().expect("a cluster")
+}
+
+fn slot() -> Slot {
+    Slot::derive(&cluster(), "pvc-1")
+}
+
+fn prefix() -> NqnPrefix {
+    "nqn.2026-09.io.srvlab:rds".parse().expect("a prefix")
+}
+
+fn places(count: usize) -> Vec<Place> {
+    (0..count).map(|n| Place { directory: format!("/raid{n}/volumes"), pool: format!("raid{n}") }).collect()
+}
+
+/// One of each, with `places` folders.
+fn all(places: &[Place], node: &str, comment: &str) -> Vec<Script> {
+    let (slot, head, prefix) = (slot(), crate::mark::head(&cluster()), prefix());
+    let node = NodeId::issue(node).expect("a node");
+    let holder = Holder { node: node.clone(), read_only: false };
+    let nqn = prefix.volume(slot.as_str(), Epoch::default()).expect("fits");
+    let new = volume::NewDisk {
+        slot: &slot,
+        place: &places[0],
+        size: ByteSize::GIB,
+        reserve: ByteSize::GIB,
+        port: 4420,
+        nqn: &nqn,
+        comment,
+    };
+    vec![
+        volume::observe(&slot),
+        volume::create(&new),
+        volume::delete(&slot, places, &head),
+        volume::expand(&slot, places, &head, ByteSize::GIB, ByteSize::GIB),
+        volume::mark_formatted(&slot, places, &head, 7, &crate::mark::node_field(&node)),
+        attachment::attach(&slot, places, &head, &holder, AccessClass::SingleFilesystem, &prefix),
+        attachment::attach(&slot, places, &head, &holder, AccessClass::MultiBlock, &prefix),
+        attachment::detach(&slot, places, &head, Some(&node)),
+        attachment::detach(&slot, places, &head, None),
+        status::status(places, &head),
+        status::hello(),
+    ]
+}
+
+/// Braces, brackets and parentheses outside of strings close in order, and no string is left open.
+fn is_balanced(line: &str) -> bool {
+    let mut open = Vec::new();
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                if !chars.any(|c| c == '"') {
+                    return false;
+                }
+            }
+            '{' | '[' | '(' => open.push(c),
+            '}' | ']' | ')' => {
+                let wanted = match c {
+                    '}' => '{',
+                    ']' => '[',
+                    _ => '(',
+                };
+                if open.pop() != Some(wanted) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    open.is_empty()
+}
+
+#[test]
+fn every_command_is_one_line_below_the_limit_with_four_folders() {
+    let name = "x".repeat(60);
+    for script in all(&places(4), &name, &"c".repeat(crate::mark::MAX_BYTES)) {
+        let line = script.line(&fresh_nonce());
+        assert!(!line.contains(['\n', '\r']), "{}", script.verb());
+        assert!(line.len() < MAX_LINE_BYTES, "{}: {} bytes", script.verb(), line.len());
+        assert!(is_balanced(&line), "{line}");
+    }
+}
+
+#[test]
+fn a_marker_never_stands_whole_in_the_command() {
+    let nonce = fresh_nonce();
+    for script in all(&places(1), "n", "c") {
+        let line = script.line(&nonce);
+        for kind in ["OK", "ERR", "END"] {
+            assert!(!line.contains(&format!("{nonce}-{kind}")));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_matched_by_pattern_and_no_variable_is_named_like_a_property() {
+    for script in all(&places(2), "n", "c") {
+        let line = script.line(&fresh_nonce());
+        assert!(!line.contains('~') && !line.contains(":return"));
+        for part in line.split(":local ").skip(1) {
+            assert!(part.starts_with('z'), "{part}");
+        }
+    }
+}
+
+#[test]
+fn every_script_that_changes_something_proves_first_that_the_row_is_ours() {
+    for script in all(&places(2), "n", "c") {
+        let line = script.line(&fresh_nonce());
+        let Some(change) = ["/disk/set", "/disk/remove"].iter().filter_map(|verb| line.find(verb)).min()
+        else {
+            continue;
+        };
+        let proof = line.find("it does not carry the mark of this cluster").expect("a proof");
+        let path = line.find("its image is").expect("a proof");
+        assert!(proof < change && path < change, "{}", script.verb());
+        assert!(script.verb().mutates());
+    }
+}
+
+#[test]
+fn a_new_volume_is_never_mounted_by_the_appliance_and_not_exported() {
+    let create = &all(&places(1), "n", "c")[1];
+    let line = create.line(&fresh_nonce());
+    assert!(line.contains("mount-filesystem=no nvme-tcp-export=no"));
+    assert!(line.contains("file-size=1073741824 "));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_claim_is_called_it_stays_inside_its_string(namespace in any::<String>(), name in any::<String>()) {
+        // Not even a name that validation would refuse can leave the literal.
+        let claim = Claim { namespace, name };
+        let mark = Mark::new(&cluster(), AccessClass::SingleBlock, Some(claim.clone()));
+        let text = format!("{}{}/{}", &mark.to_string()[..133], claim.namespace, claim.name);
+        let line = all(&places(1), "n", &text)[1].line(&fresh_nonce());
+        prop_assert!(is_balanced(&line));
+        prop_assert!(!line.contains(['\n', '\r']));
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line.
+
+use chassis::channel::Endpoint;
+use chassis::options::TlsOptions;
+
+mod csi;
+
+pub(crate) use csi::CsiCommand;
+
+/// The operator's command line.
+#[derive(Debug, clap::Parser)]
+#[command(name = "rdsctl", version, about = "Operates and debugs the RDS CSI driver")]
+pub struct Cli {
+    /// Send traces to this OTLP gRPC endpoint, e.g. http://jaeger:4317
+    #[arg(long, env = "RDS_OTLP_ENDPOINT", value_name = "URL", global = true)]
+    pub(crate) otlp_endpoint: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Speak CSI to a socket
+    Csi(CsiArguments),
+    /// Ask the backend about appliances
+    #[command(subcommand)]
+    Appliance(ApplianceCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CsiArguments {
+    /// Socket of the driver
+    #[arg(long, env = "RDS_CSI_SOCKET", value_name = "unix:///PATH", global = true)]
+    pub(crate) socket: Option<Endpoint>,
+    /// Seconds the call may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, global = true)]
+    pub(crate) timeout: u64,
+    #[command(subcommand)]
+    pub(crate) command: CsiCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ApplianceCommand {
+    /// What each appliance says of itself now
+    Status(StatusArguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArguments {
+    /// Name of one appliance; without it all configured ones
+    pub(crate) name: Option<String>,
+    /// Where rds-backend is
+    #[arg(long, env = "RDS_BACKEND_ENDPOINT", value_name = "tcp://HOST:PORT")]
+    pub(crate) backend: Endpoint,
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+    /// Seconds the call may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

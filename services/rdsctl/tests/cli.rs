@@ -1,0 +1,139 @@
+//! The program itself, against a driver and a backend on real sockets.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use chassis::health::Health;
+use chassis::server::{Listen, Listener, Server};
+use chassis::shutdown::{Shutdown, ShutdownHandle};
+use proto::csi::v1 as csi;
+use proto::csi::v1::identity_server::{Identity, IdentityServer};
+use proto::fault::{Fault, Reason};
+use proto::rds::volume::v1 as volume;
+use proto::rds::volume::v1::appliances_server::{Appliances, AppliancesServer};
+use tonic::{Request, Response, Status};
+
+struct Fake;
+
+#[tonic::async_trait]
+impl Identity for Fake {
+    async fn get_plugin_info(
+        &self,
+        _: Request<csi::GetPluginInfoRequest>,
+    ) -> Result<Response<csi::GetPluginInfoResponse>, Status> {
+        let name = "rds.csi.srvlab.io".to_owned();
+        Ok(Response::new(csi::GetPluginInfoResponse { name, ..csi::GetPluginInfoResponse::default() }))
+    }
+
+    async fn get_plugin_capabilities(
+        &self,
+        _: Request<csi::GetPluginCapabilitiesRequest>,
+    ) -> Result<Response<csi::GetPluginCapabilitiesResponse>, Status> {
+        Ok(Response::new(csi::GetPluginCapabilitiesResponse::default()))
+    }
+
+    async fn probe(
+        &self,
+        request: Request<csi::ProbeRequest>,
+    ) -> Result<Response<csi::ProbeResponse>, Status> {
+        let limited = request.metadata().contains_key("grpc-timeout");
+        let traced = request.metadata().contains_key("traceparent");
+        Ok(Response::new(csi::ProbeResponse { ready: Some(limited && traced) }))
+    }
+}
+
+#[tonic::async_trait]
+impl Appliances for Fake {
+    async fn get_appliance_status(
+        &self,
+        request: Request<volume::GetApplianceStatusRequest>,
+    ) -> Result<Response<volume::GetApplianceStatusResponse>, Status> {
+        let name = request.into_inner().appliance;
+        if name == "unknown" {
+            return Err(Fault::settled(Reason::NotConfigured, "no appliance unknown here").into());
+        }
+        let reachable = name != "rds2";
+        let appliances =
+            vec![volume::ApplianceStatus { name, reachable, ..volume::ApplianceStatus::default() }];
+        Ok(Response::new(volume::GetApplianceStatusResponse { appliances }))
+    }
+}
+
+async fn serve(socket: &Path) -> ShutdownHandle {
+    let listener = Listener::bind(&Listen::Unix(socket.to_owned()), None).await.expect("binds");
+    let (handle, shutdown) = Shutdown::manual();
+    let server = Server::new(listener).add(IdentityServer::new(Fake)).add(AppliancesServer::new(Fake));
+    tokio::spawn(async move { server.grace(Duration::ZERO).serve(&Health::new(), shutdown).await });
+    handle
+}
+
+async fn rdsctl(arguments: &[&str]) -> (i32, String, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rdsctl"));
+    command.args(arguments).env_clear().kill_on_drop(true);
+    let Output { status, stdout, stderr } = tokio::time::timeout(Duration::from_secs(30), command.output())
+        .await
+        .expect("in time")
+        .expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code().expect("ended by itself"), text(stdout), text(stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_json_on_standard_output_and_exit_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = serve(&folder.path().join("csi.sock")).await;
+    let socket = format!("unix://{}/csi.sock", folder.path().display());
+    let (code, out, err) = rdsctl(&["csi", "probe", "--socket", &socket]).await;
+    assert_eq!(code, 0, "{err}");
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["ready"], true, "the call carries a deadline and begins a trace");
+    let (code, out, _) = rdsctl(&["csi", "--socket", &socket, "info"]).await;
+    assert_eq!(code, 0);
+    assert!(out.contains("rds.csi.srvlab.io"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_answer_is_exit_1_with_its_code_on_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = serve(&folder.path().join("csi.sock")).await;
+    let socket = format!("unix://{}/csi.sock", folder.path().display());
+    let (code, out, err) = rdsctl(&["csi", "create", "x", "--size", "1Gi", "--socket", &socket]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.starts_with("rdsctl: UNIMPLEMENTED"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_or_a_silent_socket_is_exit_2() {
+    for arguments in [
+        &["csi", "probe"][..],
+        &["csi", "probe", "--socket", "unix:///nonexistent/csi.sock"],
+        &["csi", "probe", "--socket", "tcp://127.0.0.1:1"],
+        &["csi", "create", "x", "--size", "2G", "--socket", "unix:///x"],
+        &["csi", "no-such-call"],
+        &["appliance", "status", "--backend", "tcp://127.0.0.1:1"],
+        &["appliance", "status", "--backend", "unix:///nonexistent/backend.sock"],
+    ] {
+        let (code, out, err) = rdsctl(arguments).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
+        assert!(!err.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_appliance_is_shown_and_exit_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = serve(&folder.path().join("backend.sock")).await;
+    let backend = format!("unix://{}/backend.sock", folder.path().display());
+    let (code, out, _) = rdsctl(&["appliance", "status", "rds1", "--backend", &backend]).await;
+    assert_eq!(code, 0);
+    assert!(out.contains("rds1") && out.contains("reachable"), "{out}");
+    let (code, out, _) =
+        rdsctl(&["appliance", "status", "rds2", "--backend", &backend, "--output", "json"]).await;
+    assert_eq!(code, 1);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer[0]["reachable"], false);
+    let (code, _, err) = rdsctl(&["appliance", "status", "unknown", "--backend", &backend]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("FAILED_PRECONDITION"), "{err}");
+}

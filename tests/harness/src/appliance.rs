@@ -1,0 +1,164 @@
+//! The simulated appliance as a test sees it: its disks, its files, what it was asked, and what goes wrong with it.
+//!
+//! Looking and breaking go over its control port, so they are the same for one in this process and one in another.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use routeros_sim::{Config, Effect, Fault, Growth, Simulator};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::settings::{DIRECTORY, SSH_USER, Settings};
+
+/// The appliance, in this process or in another.
+pub struct Appliance {
+    addresses: Addresses,
+    files: PathBuf,
+    here: Option<Simulator>,
+}
+
+/// Where it is and who it is: what `routeros-sim --ready-file` writes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Addresses {
+    /// Management address.
+    pub ssh: SocketAddr,
+    /// Storage address.
+    pub portal: SocketAddr,
+    /// Control address.
+    pub control: SocketAddr,
+    /// Fingerprint of the host key, `SHA256:…`.
+    pub host_key: String,
+}
+
+impl Appliance {
+    /// Starts one in this process. Its data grows live, as the demo's does.
+    pub async fn start(settings: &Settings) -> Result<Self> {
+        let mut config =
+            Config::new(settings.appliance.clone(), SSH_USER, vec![settings.user_key.public.clone()]);
+        config.growth = Growth::Live;
+        let simulator = Simulator::start(config).await.context("the simulated appliance does not start")?;
+        let addresses = Addresses {
+            ssh: simulator.ssh_addr(),
+            portal: simulator.portal_addr(),
+            control: simulator.control_addr(),
+            host_key: simulator.host_key_fingerprint(),
+        };
+        Ok(Self { addresses, files: settings.appliance.join("fs"), here: Some(simulator) })
+    }
+
+    /// One that runs elsewhere and has written its addresses to `ready`.
+    pub fn elsewhere(settings: &Settings, ready: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(ready).context("the simulated appliance is not ready")?;
+        let addresses = serde_json::from_str(&text).context("the simulated appliance has no addresses")?;
+        Ok(Self { addresses, files: settings.appliance.join("fs"), here: None })
+    }
+
+    /// Where it is.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    fn simulator(&mut self) -> Result<&mut Simulator> {
+        self.here.as_mut().context("the appliance runs in another process")
+    }
+
+    /// Switches it off: sessions are cut, disks stay.
+    pub fn down(&mut self) -> Result<()> {
+        self.simulator()?.down();
+        Ok(())
+    }
+
+    /// Switches it on again, at the same addresses.
+    pub fn up(&mut self) -> Result<()> {
+        self.simulator()?.up().context("the appliance does not come back")
+    }
+
+    /// Images in its folder for volumes, as paths on this machine.
+    pub fn images(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.files.join(DIRECTORY.trim_start_matches('/'));
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("cannot list {}", folder.display())),
+        };
+        let mut images = Vec::new();
+        for entry in entries {
+            images.push(entry.with_context(|| format!("cannot list {}", folder.display()))?.path());
+        }
+        images.sort();
+        Ok(images)
+    }
+
+    /// Rows of its disk menu that are files: volumes, and whatever else somebody put there.
+    pub async fn disks(&self) -> Result<Vec<Value>> {
+        let rows: Vec<Value> =
+            serde_json::from_value(self.ask(&json!("disks")).await?).context("not rows")?;
+        Ok(rows.into_iter().filter(|row| row.get("type").and_then(Value::as_str) == Some("file")).collect())
+    }
+
+    /// How many disks have this slot.
+    pub async fn disks_of(&self, slot: &str) -> Result<usize> {
+        let disks = self.disks().await?;
+        Ok(disks.iter().filter(|disk| disk.get("slot").and_then(Value::as_str) == Some(slot)).count())
+    }
+
+    /// How many hosts are connected to its storage portal.
+    pub async fn sessions(&self) -> Result<usize> {
+        let sessions = self.ask(&json!("sessions")).await?;
+        sessions.as_array().map(Vec::len).context("not a list of sessions")
+    }
+
+    /// Commands it was asked to execute since the journal was last forgotten.
+    pub async fn journal(&self) -> Result<Vec<String>> {
+        let entries = self.ask(&json!("journal")).await?;
+        let command = |entry: &Value| entry.get("command").and_then(Value::as_str).map(str::to_owned);
+        let entries = entries.as_array().context("not a journal")?;
+        entries.iter().map(|entry| command(entry).context("not a journal")).collect()
+    }
+
+    /// Forgets what it was asked.
+    pub async fn forget_journal(&self) -> Result<()> {
+        self.ask(&json!("clear-journal")).await.map(|_| ())
+    }
+
+    /// The next command that contains `text` takes effect, but its answer is lost with the connection.
+    pub async fn lose_reply_to(&self, text: &str) -> Result<()> {
+        let fault = Fault::next_matching(Effect::PerformThenDrop, text);
+        self.ask(&json!({ "fault": fault })).await.map(|_| ())
+    }
+
+    /// Adds a disk that is not ours, as its administrator would.
+    pub fn add_foreign_disk(&mut self, slot: &str, comment: &str) -> Result<()> {
+        let said = self.simulator()?.console(&format!(
+            "/disk/add type=file slot=\"{slot}\" file-path=\"{DIRECTORY}/{slot}.img\" file-size=1073741824 \
+             mount-filesystem=no nvme-tcp-export=no comment=\"{comment}\""
+        ));
+        ensure!(!said.contains("failure") && !said.contains("error") && !said.contains("bad "), "{said}");
+        Ok(())
+    }
+
+    async fn ask(&self, request: &Value) -> Result<Value> {
+        let control = self.addresses.control;
+        let talk = async {
+            let mut stream = TcpStream::connect(control).await?;
+            stream.write_all(format!("{request}\n").as_bytes()).await?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).await?;
+            std::io::Result::Ok(line)
+        };
+        let line = tokio::time::timeout(Duration::from_secs(5), talk).await;
+        let line =
+            line.map_err(|_| anyhow!("no answer"))?.with_context(|| format!("control port {control}"))?;
+        let answer: Value =
+            serde_json::from_str(&line).with_context(|| format!("not an answer: {line:?}"))?;
+        match answer.get("error") {
+            Some(error) => bail!("the appliance's control port: {error}"),
+            None => Ok(answer),
+        }
+    }
+}
