@@ -63,10 +63,7 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Shown {
-            registry,
-            health: health.clone(),
-        });
+        .with_state(Shown { registry, health: health.clone() });
     let serving = axum::serve(listener.0, router).into_future();
     tokio::select! {
         served = serving => served,

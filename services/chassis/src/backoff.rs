@@ -24,9 +24,6 @@ mod tests {
         let waits: Vec<_> = exponential(min, max).take(200).collect();
         assert_eq!(waits.len(), 200);
         assert!(waits[0] >= min && waits[0] <= min * 2, "{:?}", waits[0]);
-        assert!(
-            waits.iter().all(|wait| *wait <= max * 2),
-            "jitter adds less than the wait itself"
-        );
+        assert!(waits.iter().all(|wait| *wait <= max * 2), "jitter adds less than the wait itself");
     }
 }

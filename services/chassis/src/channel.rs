@@ -58,21 +58,10 @@ impl FromStr for Endpoint {
             let (host, port) = address.rsplit_once(':').ok_or_else(error)?;
             let valid =
                 !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port != 0);
-            return if valid {
-                Ok(Self::Tcp(address.to_owned()))
-            } else {
-                Err(error())
-            };
+            return if valid { Ok(Self::Tcp(address.to_owned())) } else { Err(error()) };
         }
-        let path = text
-            .strip_prefix("unix://")
-            .or_else(|| text.strip_prefix("unix:"))
-            .unwrap_or(text);
-        if path.starts_with('/') {
-            Ok(Self::Unix(path.into()))
-        } else {
-            Err(error())
-        }
+        let path = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")).unwrap_or(text);
+        if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(error()) }
     }
 }
 
@@ -128,12 +117,7 @@ impl Upstream {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(tower::service_fn(move |_| connect(connector.clone())));
-        Ok(Self {
-            channel: Channel {
-                inner,
-                peer: Arc::from(format!("{name} at {endpoint}")),
-            },
-        })
+        Ok(Self { channel: Channel { inner, peer: Arc::from(format!("{name} at {endpoint}")) } })
     }
 
     /// The channel, for a generated client.
@@ -199,9 +183,7 @@ fn span_of(request: &http::Request<Body>, peer: &str) -> Span {
 
 /// The call's own limit; one is set where it has none.
 fn limit_of(headers: &mut http::HeaderMap) -> Duration {
-    let given = headers
-        .get(TIMEOUT_HEADER)
-        .and_then(|text| parse_timeout(text.to_str().ok()?));
+    let given = headers.get(TIMEOUT_HEADER).and_then(|text| parse_timeout(text.to_str().ok()?));
     given.unwrap_or_else(|| {
         headers.insert(TIMEOUT_HEADER, http::HeaderValue::from_static(DEFAULT_LIMIT_TEXT));
         DEFAULT_LIMIT

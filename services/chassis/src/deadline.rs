@@ -19,11 +19,7 @@ impl Deadline {
 
     /// The caller's deadline; `default` from now if it set none.
     pub fn of<T>(request: &tonic::Request<T>, default: Duration) -> Self {
-        request
-            .extensions()
-            .get::<Self>()
-            .copied()
-            .unwrap_or_else(|| Self::after(default))
+        request.extensions().get::<Self>().copied().unwrap_or_else(|| Self::after(default))
     }
 
     /// What is left; zero when it has passed.
@@ -101,17 +97,9 @@ mod tests {
     async fn what_is_passed_on_is_less_than_what_is_left() {
         let deadline = Deadline::after(Duration::from_secs(10));
         let request = deadline.request(());
-        let header = request
-            .metadata()
-            .get(TIMEOUT_HEADER)
-            .expect("set")
-            .to_str()
-            .expect("ascii");
+        let header = request.metadata().get(TIMEOUT_HEADER).expect("set").to_str().expect("ascii");
         let passed_on = parse_timeout(header).expect("a limit");
-        assert!(
-            passed_on >= Duration::from_secs(9) && passed_on < Duration::from_secs(10),
-            "{passed_on:?}"
-        );
+        assert!(passed_on >= Duration::from_secs(9) && passed_on < Duration::from_secs(10), "{passed_on:?}");
         assert_eq!(
             Deadline::of(&tonic::Request::new(()), Duration::from_secs(3)).remaining(),
             Duration::from_secs(3)

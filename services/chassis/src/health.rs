@@ -31,10 +31,7 @@ impl Health {
 
     /// Adds a condition, which is not met yet. It lasts as long as the service.
     pub fn condition(&self, name: impl Into<String>) -> Condition {
-        let condition = Condition {
-            health: self.clone(),
-            name: name.into(),
-        };
+        let condition = Condition { health: self.clone(), name: name.into() };
         condition.not_ready("starting");
         condition
     }

@@ -28,28 +28,13 @@ pub struct ProcessOptions {
     #[arg(long, env = "RDS_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Share of traces that start here and are recorded, 0.0 to 1.0. A caller's decision is always followed.
-    #[arg(
-        long,
-        env = "RDS_TRACE_SAMPLE_RATIO",
-        default_value_t = 1.0,
-        value_name = "RATIO"
-    )]
+    #[arg(long, env = "RDS_TRACE_SAMPLE_RATIO", default_value_t = 1.0, value_name = "RATIO")]
     pub trace_sample_ratio: f64,
     /// Address of the admin port: /metrics, /healthz, /readyz.
-    #[arg(
-        long,
-        env = "RDS_ADMIN_LISTEN",
-        default_value = "0.0.0.0:9090",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "RDS_ADMIN_LISTEN", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
     pub admin_listen: String,
     /// Seconds that calls in flight get to finish when the process is asked to stop.
-    #[arg(
-        long,
-        env = "RDS_SHUTDOWN_GRACE",
-        default_value_t = 25,
-        value_name = "SECONDS"
-    )]
+    #[arg(long, env = "RDS_SHUTDOWN_GRACE", default_value_t = 25, value_name = "SECONDS")]
     pub shutdown_grace: u64,
 }
 
@@ -93,11 +78,7 @@ impl TlsOptions {
         let cert = given("--tls-cert", &self.tls_cert);
         let key = given("--tls-key", &self.tls_key);
         let ca = given("--tls-ca", &self.tls_ca);
-        let files = TlsFiles {
-            cert: cert?,
-            key: key?,
-            ca: ca?,
-        };
+        let files = TlsFiles { cert: cert?, key: key?, ca: ca? };
         mistakes.check("--tls-cert, --tls-key, --tls-ca", Tls::load(&files))
     }
 }

@@ -25,10 +25,7 @@ pub struct Outbox<T> {
 
 impl<T> Clone for Outbox<T> {
     fn clone(&self) -> Self {
-        Self {
-            queue: self.queue.clone(),
-            dropped: Arc::clone(&self.dropped),
-        }
+        Self { queue: self.queue.clone(), dropped: Arc::clone(&self.dropped) }
     }
 }
 
@@ -37,16 +34,7 @@ impl<T> Outbox<T> {
     pub fn new(capacity: usize) -> (Self, Sending<T>) {
         let (queue, receiver) = mpsc::channel(capacity.max(1));
         let dropped = Arc::new(AtomicU64::new(0));
-        (
-            Self {
-                queue,
-                dropped: Arc::clone(&dropped),
-            },
-            Sending {
-                queue: receiver,
-                dropped,
-            },
-        )
+        (Self { queue, dropped: Arc::clone(&dropped) }, Sending { queue: receiver, dropped })
     }
 
     /// Puts a message in; false when it was dropped because the outbox is full or closed.

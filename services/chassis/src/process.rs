@@ -100,10 +100,7 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(panic.location = at, panic.message = text, "a defect ended a task");
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the last words of a process whose telemetry is gone"
-)]
+#[expect(clippy::print_stderr, reason = "the last words of a process whose telemetry is gone")]
 fn fail(service: &str, error: &StartError) -> u8 {
     eprintln!("{service}: {error}");
     let mut source = std::error::Error::source(error).and_then(std::error::Error::source);
@@ -135,9 +132,7 @@ mod tests {
 
     fn code_of(arguments: &[&str]) -> u8 {
         let arguments = ["service"].iter().chain(arguments).map(OsString::from);
-        live("service", arguments, async |_: Options, _| {
-            panic!("the service must not start")
-        })
+        live("service", arguments, async |_: Options, _| panic!("the service must not start"))
     }
 
     #[test]

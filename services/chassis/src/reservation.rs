@@ -28,15 +28,8 @@ impl<K: Eq + Hash + Clone> Reservations<K> {
 
     /// Takes `key` until the reservation is dropped; `None` when somebody has it.
     pub fn take(&self, key: K) -> Option<Reservation<K>> {
-        let taken = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone());
-        taken.then(|| Reservation {
-            all: self.clone(),
-            key,
-        })
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        taken.then(|| Reservation { all: self.clone(), key })
     }
 }
 
@@ -49,11 +42,7 @@ pub struct Reservation<K: Eq + Hash> {
 
 impl<K: Eq + Hash> Drop for Reservation<K> {
     fn drop(&mut self) {
-        self.all
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

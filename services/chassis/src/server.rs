@@ -84,10 +84,7 @@ impl Server {
 
     /// Adds a generated service.
     #[must_use]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "nothing is summed here; the word is the usual one"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "nothing is summed here; the word is the usual one")]
     pub fn add<S>(mut self, service: S) -> Self
     where
         S: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
@@ -174,11 +171,7 @@ async fn report(reporter: HealthReporter, health: &Health, names: &[&'static str
     let mut changes = health.changes();
     loop {
         changes.borrow_and_update();
-        let status = if health.readiness().is_ok() {
-            Serving
-        } else {
-            NotServing
-        };
+        let status = if health.readiness().is_ok() { Serving } else { NotServing };
         for name in names.iter().copied().chain([""]) {
             reporter.set_service_status(name, status).await;
         }

@@ -69,9 +69,7 @@ pub fn init(service: &'static str, options: &ProcessOptions) -> Result<Telemetry
         .with(logs.with_filter(filter))
         .with(traces(&telemetry.provider, service));
     // An error: somebody else was faster and is in charge.
-    Ok(subscriber
-        .try_init()
-        .map_or_else(|_| Telemetry::idle(), |()| telemetry))
+    Ok(subscriber.try_init().map_or_else(|_| Telemetry::idle(), |()| telemetry))
 }
 
 /// The layer that records spans. It has a filter of its own: however little is logged, the spans of calls stay in the
@@ -82,9 +80,7 @@ where
 {
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(service))
-        .with_filter(filter_fn(|of| {
-            of.is_span() && *of.level() <= tracing::Level::INFO
-        }))
+        .with_filter(filter_fn(|of| of.is_span() && *of.level() <= tracing::Level::INFO))
 }
 
 /// The exporter's own small runtime. It lives on its own thread so that neither the end of the caller's runtime nor a
@@ -95,11 +91,7 @@ struct Exporting(Option<Runtime>);
 impl Exporting {
     fn start() -> io::Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime
-            .worker_threads(1)
-            .thread_name("telemetry")
-            .enable_all()
-            .build()?;
+        let runtime = runtime.worker_threads(1).thread_name("telemetry").enable_all().build()?;
         Ok(Self(Some(runtime)))
     }
 }
@@ -114,9 +106,7 @@ impl Drop for Exporting {
 
 /// Checks a collector's address without connecting.
 pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), String> {
-    let uri: http::Uri = endpoint
-        .parse()
-        .map_err(|error| format!("{endpoint:?}: {error}"))?;
+    let uri: http::Uri = endpoint.parse().map_err(|error| format!("{endpoint:?}: {error}"))?;
     if uri.scheme_str() == Some("http") && uri.authority().is_some() {
         Ok(())
     } else {
@@ -136,10 +126,7 @@ impl Telemetry {
             .with_sampler(Sampler::ParentBased(Box::new(root)))
             .with_resource(Resource::builder().with_service_name(service).build());
         let Some(endpoint) = &options.otlp_endpoint else {
-            return Ok(Self {
-                provider: builder.build(),
-                _exporting: None,
-            });
+            return Ok(Self { provider: builder.build(), _exporting: None });
         };
         let exporting = Exporting::start()?;
         let entered = exporting.0.as_ref().map(Runtime::enter);
@@ -149,24 +136,14 @@ impl Telemetry {
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
         drop(entered);
-        let batch = BatchConfigBuilder::default()
-            .with_max_queue_size(SPAN_QUEUE)
-            .build();
-        let processor = BatchSpanProcessor::builder(exporter)
-            .with_batch_config(batch)
-            .build();
-        Ok(Self {
-            provider: builder.with_span_processor(processor).build(),
-            _exporting: Some(exporting),
-        })
+        let batch = BatchConfigBuilder::default().with_max_queue_size(SPAN_QUEUE).build();
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batch).build();
+        Ok(Self { provider: builder.with_span_processor(processor).build(), _exporting: Some(exporting) })
     }
 
     /// Of a process whose telemetry somebody else has set up.
     fn idle() -> Self {
-        Self {
-            provider: SdkTracerProvider::builder().build(),
-            _exporting: None,
-        }
+        Self { provider: SdkTracerProvider::builder().build(), _exporting: None }
     }
 
     /// Sends the spans that wait, and goes on.

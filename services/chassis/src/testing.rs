@@ -20,20 +20,13 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self {
-            issuer,
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { issuer, folder: tempfile::tempdir().unwrap() }
     }
 
     /// Writes certificate, key and CA for a service; a second call replaces them.
     pub(crate) fn files(&self, service: &str) -> TlsFiles {
         let at = |what: &str| self.folder.path().join(format!("{service}.{what}"));
-        let files = TlsFiles {
-            cert: at("crt"),
-            key: at("key"),
-            ca: at("ca"),
-        };
+        let files = TlsFiles { cert: at("crt"), key: at("key"), ca: at("ca") };
         self.write(service, &files);
         files
     }
@@ -41,10 +34,8 @@ impl Authority {
     pub(crate) fn write(&self, service: &str, files: &TlsFiles) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![service.to_owned()]).unwrap();
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let write = |path: &Path, text: String| std::fs::write(path, text).unwrap();
         write(&files.cert, certificate.pem());

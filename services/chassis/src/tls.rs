@@ -67,9 +67,7 @@ pub struct Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls")
-            .field("files", &self.files)
-            .finish_non_exhaustive()
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
     }
 }
 
@@ -80,10 +78,7 @@ impl Tls {
     /// When one cannot be read or they do not fit together.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let material = Material::build(read(files)?, files)?;
-        Ok(Self {
-            files: files.clone(),
-            current: Arc::new(ArcSwap::from_pointee(material)),
-        })
+        Ok(Self { files: files.clone(), current: Arc::new(ArcSwap::from_pointee(material)) })
     }
 
     /// Reads the files again every so often until asked to stop. What does not parse changes nothing and is logged.
@@ -138,12 +133,8 @@ impl Tls {
 }
 
 fn read(files: &TlsFiles) -> Result<[Vec<u8>; 3], TlsError> {
-    let one = |path: &Path| {
-        std::fs::read(path).map_err(|source| TlsError::Read {
-            path: path.to_owned(),
-            source,
-        })
-    };
+    let one =
+        |path: &Path| std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source });
     Ok([one(&files.cert)?, one(&files.key)?, one(&files.ca)?])
 }
 
@@ -151,10 +142,8 @@ impl Material {
     fn build(bytes: [Vec<u8>; 3], files: &TlsFiles) -> Result<Self, TlsError> {
         let [cert, key, ca] = &bytes;
         let chain = certificates(cert, &files.cert)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Content {
-            path: files.key.clone(),
-            problem: error.to_string(),
-        })?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| TlsError::Content { path: files.key.clone(), problem: error.to_string() })?;
         let mut roots = RootCertStore::empty();
         for root in certificates(ca, &files.ca)? {
             roots.add(root).map_err(unusable)?;
@@ -183,26 +172,15 @@ impl Material {
             .with_client_auth_cert(chain, key)
             .map_err(unusable)?;
         client.alpn_protocols = vec![ALPN_H2.to_vec()];
-        Ok(Self {
-            server: Arc::new(server),
-            client: Arc::new(client),
-            bytes,
-        })
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), bytes })
     }
 }
 
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let content = |problem: String| TlsError::Content {
-        path: path.to_owned(),
-        problem,
-    };
+    let content = |problem: String| TlsError::Content { path: path.to_owned(), problem };
     let all: Result<Vec<_>, rustls::pki_types::pem::Error> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| content(error.to_string()))?;
-    if all.is_empty() {
-        Err(content("holds no certificate in PEM".to_owned()))
-    } else {
-        Ok(all)
-    }
+    if all.is_empty() { Err(content("holds no certificate in PEM".to_owned())) } else { Ok(all) }
 }
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {

@@ -16,7 +16,9 @@ pub struct AllowedAddress {
 
 /// The text is no entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address or network with an optional port, such as 10.42.0.0/16:4420 or [fd00::/64]:4420")]
+#[error(
+    "{0:?} is not an address or network with an optional port, such as 10.42.0.0/16:4420 or [fd00::/64]:4420"
+)]
 pub struct AddressError(String);
 
 impl FromStr for AllowedAddress {
@@ -34,10 +36,7 @@ impl FromStr for AllowedAddress {
             return Err(error());
         }
         let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(error)?;
-        Ok(Self {
-            network,
-            port: Some(port),
-        })
+        Ok(Self { network, port: Some(port) })
     }
 }
 
@@ -70,10 +69,7 @@ mod tests {
     use super::*;
 
     fn admits(entry: &str, address: &str) -> bool {
-        admitted(
-            &[entry.parse().expect("an entry")],
-            address.parse().expect("an address"),
-        )
+        admitted(&[entry.parse().expect("an entry")], address.parse().expect("an address"))
     }
 
     #[test]

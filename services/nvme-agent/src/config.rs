@@ -17,7 +17,11 @@ use crate::paths::KubeletDir;
 
 /// Command line and environment of `nvme-agent`.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "nvme-agent", version, about = "Connects, formats, mounts, grows and measures volumes on one node")]
+#[command(
+    name = "nvme-agent",
+    version,
+    about = "Connects, formats, mounts, grows and measures volumes on one node"
+)]
 pub struct Options {
     /// Logging, tracing, admin port, shutdown.
     #[command(flatten)]
@@ -243,8 +247,16 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_at_once_with_the_option_it_is_about() {
-        let text = config(&["--listen=tcp://0.0.0.0:1", "--loopback-state=x", "--appliances=rds1=maybe"]).unwrap_err();
-        let named = ["--listen", "--loopback-state", "--appliances", "--node-name", "--nqn-prefix", "--allow-address"];
+        let text = config(&["--listen=tcp://0.0.0.0:1", "--loopback-state=x", "--appliances=rds1=maybe"])
+            .unwrap_err();
+        let named = [
+            "--listen",
+            "--loopback-state",
+            "--appliances",
+            "--node-name",
+            "--nqn-prefix",
+            "--allow-address",
+        ];
         for option in named {
             assert!(text.contains(option), "{option} in {text}");
         }
@@ -267,7 +279,8 @@ mod tests {
         assert_eq!(plain.appliances.values().collect::<Vec<_>>(), [&true, &false]);
         let without_memory = config(&[&base[..], &["--kernel=loopback"]].concat());
         assert!(without_memory.unwrap_err().contains("--loopback-state"));
-        let with = config(&[&base[..], &["--kernel=loopback", "--loopback-state=/x"]].concat()).expect("correct");
+        let with =
+            config(&[&base[..], &["--kernel=loopback", "--loopback-state=/x"]].concat()).expect("correct");
         assert_eq!(with.kernel, KernelConfig::Loopback { state: "/x".into() });
     }
 }

@@ -67,15 +67,21 @@ impl Happening {
     fn note(&self) -> String {
         match self {
             Self::Formatted(kind) => format!("formatted with {kind}"),
-            Self::FormatRefused(missing) => format!("not formatted, because it is not proven blank: {missing}. Nothing was written"),
-            Self::IdentityMismatch(why) => format!("the connected device is not proven to be the volume: {why}. Nothing was touched"),
+            Self::FormatRefused(missing) => {
+                format!("not formatted, because it is not proven blank: {missing}. Nothing was written")
+            }
+            Self::IdentityMismatch(why) => {
+                format!("the connected device is not proven to be the volume: {why}. Nothing was touched")
+            }
             Self::NoConnection { addresses, why } => {
                 let to: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 format!("Connection to {} failed: {why}", to.join(", "))
             }
             Self::NotMounted(why) => why.clone(),
             Self::Damaged(why) => format!("the filesystem check found what it could not mend: {why}"),
-            Self::StaleMount(path) => format!("the mount at {path} stands on a device that is gone, and is taken off"),
+            Self::StaleMount(path) => {
+                format!("the mount at {path} stands on a device that is gone, and is taken off")
+            }
             Self::Fenced(nqn) => format!("the session {nqn} belongs to a former attachment and was cut"),
         }
     }

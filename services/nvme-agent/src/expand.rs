@@ -24,13 +24,17 @@ const GROWTH_PATIENCE: Duration = Duration::from_secs(10);
 const RESCAN_EVERY: usize = 25;
 
 /// Makes sure that the volume at `path` has the wanted size, and answers the size of the device.
-pub(crate) async fn ensure_expanded(op: &Operation, path: Option<&KubeletPath>, wanted: Range) -> Result<ByteSize, Fault> {
+pub(crate) async fn ensure_expanded(
+    op: &Operation,
+    path: Option<&KubeletPath>,
+    wanted: Range,
+) -> Result<ByteSize, Fault> {
     drive(op, path, wanted).await.map_err(|failure| {
-        let settled = match &failure {
-            // Looked at, found wanting, and nothing was begun.
-            Failure::NotHere | Failure::NoSuchPath(_) | Failure::TooLarge(_) | Failure::NotGrown(_) => true,
-            _ => false,
-        };
+        // Looked at, found wanting, and nothing was begun.
+        let settled = matches!(
+            failure,
+            Failure::NotHere | Failure::NoSuchPath(_) | Failure::TooLarge(_) | Failure::NotGrown(_)
+        );
         fault::of(&failure, &op.handle.to_string(), &op.node.config.node_name, settled)
     })
 }
@@ -46,7 +50,8 @@ pub(crate) struct Found {
 /// Finds the volume and its path. An unknown volume is decided before its path; `None` is a path outside kubelet's.
 pub(crate) async fn find(op: &Operation, path: Option<&KubeletPath>) -> Result<Found, Failure> {
     let entry = op.entry().await?.ok_or(Failure::NotHere)?;
-    let path = path.ok_or_else(|| Failure::NoSuchPath("the path is outside the kubelet folder".to_owned()))?;
+    let path =
+        path.ok_or_else(|| Failure::NoSuchPath("the path is outside the kubelet folder".to_owned()))?;
     let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
     let session = sessions.into_iter().find(|session| session.nqn.as_str() == entry.nqn);
     let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
@@ -78,9 +83,13 @@ async fn drive(op: &Operation, path: Option<&KubeletPath>, wanted: Range) -> Res
     if let Some(limit) = wanted.limit
         && device.size > limit
     {
-        return Err(Failure::TooLarge(format!("the device has {}, more than the limit of {limit}", device.size)));
+        return Err(Failure::TooLarge(format!(
+            "the device has {}, more than the limit of {limit}",
+            device.size
+        )));
     }
-    let (Recorded::Filesystem { kind, .. }, Some(path), false) = (&found.entry.access, path, found.block) else {
+    let (Recorded::Filesystem { kind, .. }, Some(path), false) = (&found.entry.access, path, found.block)
+    else {
         return Ok(device.size);
     };
     let kind: Kind = kind.parse().map_err(|error| Failure::NoProgress(format!("the journal: {error}")))?;
@@ -89,7 +98,8 @@ async fn drive(op: &Operation, path: Option<&KubeletPath>, wanted: Range) -> Res
         return Ok(device.size);
     }
     if kind == Kind::Ext4 {
-        let may = op.host.may_grow_ext4_mounted().await.map_err(Failure::kernel("looking at capabilities"))?;
+        let may =
+            op.host.may_grow_ext4_mounted().await.map_err(Failure::kernel("looking at capabilities"))?;
         if !may {
             return Err(Failure::NotGrown(format!(
                 "the device has {}, but ext4 can only be grown mounted with CAP_SYS_RESOURCE, which this process lacks; it will grow at the next stage",
@@ -107,30 +117,27 @@ async fn await_size(op: &Operation, session: &Session, required: ByteSize) -> Re
     async {
         let until = op.deadline.at_most(GROWTH_PATIENCE);
         for look in 0.. {
+            // First of all, so that the size is never one from before the call.
+            if look % RESCAN_EVERY == 0 {
+                let asked = op.node.kernel.rescan(&session.nqn, op.deadline).await;
+                asked.map_err(Failure::kernel("asking for the size anew"))?;
+            }
             let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
             let now = sessions.into_iter().find(|one| one.nqn == session.nqn).ok_or(Failure::NoSession)?;
             if now.state != State::Live {
                 return Err(Failure::NotLive { state: now.state.to_string(), addresses: Vec::new() });
             }
             let device = now.device.ok_or(Failure::NoDevice)?;
-            if required <= device.size && (look > 0 || required.bytes() > 0) {
-                return Ok(device);
-            }
-            if required.bytes() == 0 && look > 0 {
+            if device.size >= required {
                 return Ok(device);
             }
             if until.has_passed() {
                 return Err(Failure::NotGrown(format!(
-                    "the device has {} and the appliance was asked for {required}; this node sees it after the next reconnect",
+                    "the device has {} and {required} were asked for; this node sees it after the next reconnect",
                     device.size
                 )));
             }
-            if look % RESCAN_EVERY == 0 {
-                let asked = op.node.kernel.rescan(&session.nqn, op.deadline).await;
-                asked.map_err(Failure::kernel("asking for the size anew"))?;
-            } else {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         Err(Failure::NoSession)
     }

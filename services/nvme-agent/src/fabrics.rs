@@ -32,7 +32,8 @@ pub(crate) fn connect_line(
     address: SocketAddr,
     supported: &BTreeSet<String>,
 ) -> Result<String, OptionMissing> {
-    let Tuning { ctrl_loss_tmo, reconnect_delay, keep_alive_tmo, io_queues, fast_io_fail_tmo } = connection.tuning;
+    let Tuning { ctrl_loss_tmo, reconnect_delay, keep_alive_tmo, io_queues, fast_io_fail_tmo } =
+        connection.tuning;
     let needed = [
         ("transport", "tcp".to_owned()),
         ("traddr", address.ip().to_string()),

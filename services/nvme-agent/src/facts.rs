@@ -52,13 +52,20 @@ impl Backend {
     ///
     /// # Errors
     /// The backend's own fault; that it cannot be reached is one.
-    pub(crate) async fn facts(&self, handle: &VolumeHandle, deadline: Deadline) -> Result<BackendFacts, Fault> {
+    pub(crate) async fn facts(
+        &self,
+        handle: &VolumeHandle,
+        deadline: Deadline,
+    ) -> Result<BackendFacts, Fault> {
         let request = pb::GetFactsRequest { handle: handle.to_string(), node_id: self.node.to_string() };
         let mut client = self.client.clone();
         let answer = client.get_facts(deadline.at_most(PATIENCE).request(request)).await;
         let facts = answer.map_err(|status| Fault::from_status(&status, "rds-backend"))?.into_inner();
         let epoch = Epoch::new(facts.epoch).ok_or_else(|| {
-            Fault::unsettled(Reason::Internal, format!("rds-backend says that {handle} is at epoch {}", facts.epoch))
+            Fault::unsettled(
+                Reason::Internal,
+                format!("rds-backend says that {handle} is at epoch {}", facts.epoch),
+            )
         })?;
         Ok(BackendFacts {
             size: ByteSize::from_bytes(facts.size_bytes),

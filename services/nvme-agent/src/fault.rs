@@ -36,28 +36,42 @@ fn conclude(failure: &Failure) -> (Reason, String) {
     match failure {
         Failure::Refused(refusal) => refused(refusal),
         Failure::PublishRefused(refusal) => publish_refused(refusal),
-        Failure::NoConnection(_) => (Reason::PathDown, format!("{failure}; check the appliance, its export and the network")),
+        Failure::NoConnection(_) => {
+            (Reason::PathDown, format!("{failure}; check the appliance, its export and the network"))
+        }
         Failure::NotLive { state, addresses } => {
             let to: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
-            (Reason::PathDown, format!("the session{to} is {state}; check the appliance and the network, it reconnects by itself"))
+            (
+                Reason::PathDown,
+                format!(
+                    "the session{to} is {state}; check the appliance and the network, it reconnects by itself"
+                ),
+            )
         }
         Failure::NoSession => (Reason::PathDown, "there is no session to it; stage it again".to_owned()),
         Failure::NoDevice => (Reason::PathDown, format!("{failure}; check the export on the appliance")),
-        Failure::PathUndecided { why, .. } => {
-            (Reason::PathDown, format!("{failure} ({why}); bring the path back, or detach the volume from this node"))
+        Failure::PathUndecided { why, .. } => (
+            Reason::PathDown,
+            format!("{failure} ({why}); bring the path back, or detach the volume from this node"),
+        ),
+        Failure::StillUsed(_) => {
+            (Reason::NodeOperationFailed, format!("{failure}; end what uses it, its session is kept"))
         }
-        Failure::StillUsed(_) => (Reason::NodeOperationFailed, format!("{failure}; end what uses it, its session is kept")),
         Failure::StillPublished(_) => (Reason::StillAttached, format!("{failure}; unpublish it first")),
         Failure::StagingForeign(_) => (Reason::Incompatible, format!("{failure}; unmount it first")),
         Failure::Kernel { source, .. } => (of_kernel(source), chain(failure)),
         Failure::Journal(error) => (Reason::NodeOperationFailed, chain(error)),
-        Failure::Backend(fault) => (fault.reason, format!("rds-backend was asked and did not confirm: {}", fault.message)),
+        Failure::Backend(fault) => {
+            (fault.reason, format!("rds-backend was asked and did not confirm: {}", fault.message))
+        }
         Failure::NotGrown(why) => (Reason::NotGrown, why.clone()),
         Failure::TooLarge(why) => (Reason::SizeOutOfRange, why.clone()),
         Failure::NotHere => (Reason::VolumeNotFound, failure.to_string()),
         Failure::NoSuchPath(_) => (Reason::PathNotFound, failure.to_string()),
-        Failure::OutOfTime(_) => (Reason::DeadlineExceeded, format!("{failure}; it goes on when called again")),
+        Failure::OutOfTime(_) => {
+            (Reason::DeadlineExceeded, format!("{failure}; it goes on when called again"))
+        }
         Failure::NoProgress(_) => (Reason::Internal, format!("{failure}; please report this")),
     }
 }
@@ -76,14 +90,19 @@ fn refused(refusal: &Refusal) -> (Reason, String) {
     match refusal {
         Refusal::StaleEpoch { newest } => (
             Reason::StaleEpoch,
-            format!("the call is of an outdated attachment; this node has seen epoch {newest}. Attach it again"),
+            format!(
+                "the call is of an outdated attachment; this node has seen epoch {newest}. Attach it again"
+            ),
         ),
-        Refusal::StagedOtherwise => {
-            (Reason::Incompatible, "it is staged already at another path or for another use; unstage it first".to_owned())
-        }
+        Refusal::StagedOtherwise => (
+            Reason::Incompatible,
+            "it is staged already at another path or for another use; unstage it first".to_owned(),
+        ),
         Refusal::StagingTaken(what) => (
             Reason::Incompatible,
-            format!("the staging path is taken: {what} is mounted there and is not this volume; unmount it first"),
+            format!(
+                "the staging path is taken: {what} is mounted there and is not this volume; unmount it first"
+            ),
         ),
         Refusal::OlderUndecided { epoch } => (
             Reason::PathDown,
@@ -93,11 +112,15 @@ fn refused(refusal: &Refusal) -> (Reason, String) {
         ),
         Refusal::Identity(why) => (
             Reason::IdentityMismatch,
-            format!("the connected device is not proven to be this volume: {why}. Nothing was touched; compare the volume on the appliance"),
+            format!(
+                "the connected device is not proven to be this volume: {why}. Nothing was touched; compare the volume on the appliance"
+            ),
         ),
         Refusal::Format(missing) => (
             Reason::FormatRefused,
-            format!("it holds no known filesystem and is not proven blank: {missing}. Nothing was written; look at what is on it before anything else"),
+            format!(
+                "it holds no known filesystem and is not proven blank: {missing}. Nothing was written; look at what is on it before anything else"
+            ),
         ),
         Refusal::OtherFilesystem(found) => (
             Reason::Incompatible,
@@ -105,7 +128,10 @@ fn refused(refusal: &Refusal) -> (Reason, String) {
         ),
         Refusal::MountedOtherwise { read_only } => {
             let how = if *read_only { "read-only" } else { "read-write" };
-            (Reason::Incompatible, format!("it is mounted {how}, against what is asked for; unstage it first"))
+            (
+                Reason::Incompatible,
+                format!("it is mounted {how}, against what is asked for; unstage it first"),
+            )
         }
     }
 }
@@ -117,18 +143,24 @@ fn publish_refused(refusal: &PublishRefusal) -> (Reason, String) {
             Reason::AttachedElsewhere,
             format!("it may be published once and is published at {}; nothing was made", others.join(", ")),
         ),
-        PublishRefusal::Taken(what) => {
-            (Reason::Incompatible, format!("the target path is taken: {what} is mounted there and is not this volume"))
-        }
-        PublishRefusal::WrongKind(what) => {
-            (Reason::InvalidArgument, format!("target_path: {what} lies there; allowed is nothing, or what an earlier call made"))
-        }
-        PublishRefusal::NoParent => {
-            (Reason::InvalidArgument, "target_path: the folder above it does not exist; kubelet makes it".to_owned())
-        }
+        PublishRefusal::Taken(what) => (
+            Reason::Incompatible,
+            format!("the target path is taken: {what} is mounted there and is not this volume"),
+        ),
+        PublishRefusal::WrongKind(what) => (
+            Reason::InvalidArgument,
+            format!("target_path: {what} lies there; allowed is nothing, or what an earlier call made"),
+        ),
+        PublishRefusal::NoParent => (
+            Reason::InvalidArgument,
+            "target_path: the folder above it does not exist; kubelet makes it".to_owned(),
+        ),
         PublishRefusal::PublishedOtherwise { read_only } => {
             let how = if *read_only { "read-only" } else { "read-write" };
-            (Reason::Incompatible, format!("it is published there {how}, against what is asked for; unpublish it first"))
+            (
+                Reason::Incompatible,
+                format!("it is published there {how}, against what is asked for; unpublish it first"),
+            )
         }
     }
 }

@@ -73,7 +73,8 @@ pub(crate) struct Tool {
 }
 
 /// Every tool that may be run.
-pub(crate) const TOOLS: [Tool; 8] = [BLKID, MKFS_EXT4, E2FSCK, RESIZE2FS, MKFS_XFS, XFS_GROWFS, MKFS_BTRFS, BTRFS];
+pub(crate) const TOOLS: [Tool; 8] =
+    [BLKID, MKFS_EXT4, E2FSCK, RESIZE2FS, MKFS_XFS, XFS_GROWFS, MKFS_BTRFS, BTRFS];
 /// Looks for signatures.
 pub(crate) const BLKID: Tool = tool("blkid", "util-linux");
 const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
@@ -110,7 +111,9 @@ fn command(tool: Tool, fixed: &[&str], last: &Path) -> Command {
 /// is one more lock.
 pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool, device: &Path) -> Command {
     let (tool, fixed, force) = match kind {
-        Kind::Ext4 => (MKFS_EXT4, &["-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"][..], "-F"),
+        Kind::Ext4 => {
+            (MKFS_EXT4, &["-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"][..], "-F")
+        }
         Kind::Xfs => (MKFS_XFS, &["-q", "-K"][..], "-f"),
         Kind::Btrfs => (MKFS_BTRFS, &["-q", "-K"][..], "-f"),
     };
@@ -173,7 +176,10 @@ pub(crate) fn signature(exit: i32, output: &str) -> Signature {
         8 => Signature::Other("several signatures".to_owned()),
         _ => {
             let value = |key: &str| {
-                output.lines().find_map(|line| line.split_once('=').filter(|(name, _)| *name == key)).map(|(_, v)| v)
+                output
+                    .lines()
+                    .find_map(|line| line.split_once('=').filter(|(name, _)| *name == key))
+                    .map(|(_, v)| v)
             };
             match (value("TYPE"), value("PTTYPE")) {
                 (Some("ext4"), None) => Signature::Filesystem(Kind::Ext4),
@@ -227,8 +233,13 @@ mod tests {
     #[test]
     fn what_blkid_says_is_never_nothing_unless_it_says_so() {
         assert_eq!(signature(2, ""), Signature::Nothing);
-        assert_eq!(signature(0, "DEVNAME=/dev/x\nTYPE=xfs\nUSAGE=filesystem\n"), Signature::Filesystem(Kind::Xfs));
-        for (exit, output) in [(8, ""), (0, ""), (0, "TYPE=crypto_LUKS\n"), (0, "PTTYPE=gpt\n"), (0, "TYPE=xfs\nPTTYPE=dos\n")] {
+        assert_eq!(
+            signature(0, "DEVNAME=/dev/x\nTYPE=xfs\nUSAGE=filesystem\n"),
+            Signature::Filesystem(Kind::Xfs)
+        );
+        for (exit, output) in
+            [(8, ""), (0, ""), (0, "TYPE=crypto_LUKS\n"), (0, "PTTYPE=gpt\n"), (0, "TYPE=xfs\nPTTYPE=dos\n")]
+        {
             assert!(matches!(signature(exit, output), Signature::Other(_)), "{exit} {output}");
         }
     }

@@ -71,10 +71,9 @@ impl Recorded {
     fn of(access: &Access) -> Self {
         match access {
             Access::Block => Self::Block,
-            Access::Filesystem(wish) => Self::Filesystem {
-                kind: wish.kind.to_string(),
-                mount_options: wish.mount.given().to_vec(),
-            },
+            Access::Filesystem(wish) => {
+                Self::Filesystem { kind: wish.kind.to_string(), mount_options: wish.mount.given().to_vec() }
+            }
         }
     }
 }

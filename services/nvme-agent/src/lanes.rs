@@ -27,7 +27,9 @@ pub(crate) enum Stuck {
         what: &'static str,
     },
     /// Earlier work of the volume hangs, so it was not begun.
-    #[error("{what} was not begun: {THREADS_PER_VOLUME} earlier operations of this volume hang in the kernel")]
+    #[error(
+        "{what} was not begun: {THREADS_PER_VOLUME} earlier operations of this volume hang in the kernel"
+    )]
     Crowded {
         /// What was to be done.
         what: &'static str,
@@ -60,12 +62,21 @@ impl Lanes {
     }
 
     /// Takes one of the volume's few places until it is dropped.
-    pub(crate) async fn enter(&self, volume: &str, what: &'static str, deadline: Deadline) -> Result<Place, Stuck> {
+    pub(crate) async fn enter(
+        &self,
+        volume: &str,
+        what: &'static str,
+        deadline: Deadline,
+    ) -> Result<Place, Stuck> {
         let lane = {
             let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
             // A lane nobody uses is worth nothing: keeps the table as small as what is going on.
             volumes.retain(|_, lane| Arc::strong_count(lane) > 1);
-            Arc::clone(volumes.entry(volume.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THREADS_PER_VOLUME))))
+            Arc::clone(
+                volumes
+                    .entry(volume.to_owned())
+                    .or_insert_with(|| Arc::new(Semaphore::new(THREADS_PER_VOLUME))),
+            )
         };
         let free = tokio::time::timeout_at(deadline.at_most(PATIENCE).instant(), lane.acquire_owned());
         match free.await {
@@ -108,7 +119,12 @@ impl Lanes {
     }
 
     /// Counts what hangs until it ends.
-    pub(crate) fn remember(&self, volume: String, what: &'static str, end: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn remember(
+        &self,
+        volume: String,
+        what: &'static str,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) {
         let stuck = Arc::clone(&self.stuck);
         stuck.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(volume.id = volume, what, "operation hangs in the kernel");
@@ -157,7 +173,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_of_the_work_is_an_answer() {
         let lanes = Lanes::default();
-        let lost = lanes.run("v", "mount", Deadline::after(Duration::from_secs(20)), || panic!("on purpose")).await;
+        let lost =
+            lanes.run("v", "mount", Deadline::after(Duration::from_secs(20)), || panic!("on purpose")).await;
         assert_eq!(lost, Err::<(), _>(Stuck::Lost { what: "mount" }));
     }
 }

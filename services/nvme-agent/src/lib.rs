@@ -1,1 +1,180 @@
-//! The node: connect, format, mount, grow, measure; the only privileged service
+//! nvme-agent: the node. Connects, formats, mounts, grows and measures volumes; the only privileged service.
+//!
+//! Path of a call: `service` (parse, reserve) → a loop of `observe → plan → one step` ([`stage`], [`publish`],
+//! [`expand`]) → `kernel` (sessions: NVMe/TCP or, in development, loop devices; mounts and filesystems: always the real
+//! ones). What was learned from the kernel decides, never what a call returned; the `journal` on the host's disk is
+//! written before anything is done, so that a crash anywhere is carried on from.
+//!
+//! Failure: a [`failure`] is concluded, and becomes a fault in `fault` alone. It is final only when it was observed that
+//! all is as before the call. Absent on purpose: retries across calls, knowledge of Kubernetes, and any way to end a
+//! session that carries something, other than a former owner's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::StartError;
+use chassis::admin::{self, AdminListener};
+use chassis::channel::Upstream;
+use chassis::deadline::Deadline;
+use chassis::health::{Condition, Health};
+use chassis::server::{Listener, Server};
+use chassis::shutdown::Shutdown;
+use chassis::tasks::Tasks;
+use prometheus_client::registry::Registry;
+use proto::rds::node::v1::node_storage_server::NodeStorageServer;
+
+use crate::events::Reporter;
+use crate::facts::Backend;
+use crate::journal::Journal;
+use crate::kernel::Kernel;
+use crate::kernel::linux::Linux;
+use crate::kernel::loopback::Loopback;
+use crate::lanes::Lanes;
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::service::Service;
+
+mod addresses;
+pub mod config;
+mod events;
+mod expand;
+mod fabrics;
+mod facts;
+mod failure;
+mod fault;
+mod filesystem;
+mod journal;
+mod kernel;
+mod lanes;
+mod metrics;
+mod mounts;
+mod node;
+mod options;
+mod paths;
+mod publish;
+mod request;
+mod service;
+mod stage;
+mod stats;
+mod sysfs;
+
+pub use addresses::{AddressError, AllowedAddress};
+pub use config::{Config, KernelConfig, KernelKind, Options};
+pub use paths::KubeletDir;
+
+/// How often certificates are looked at.
+const TLS_CHECK: Duration = Duration::from_secs(60);
+/// How often it is looked whether the node has what it needs.
+const NODE_CHECK: Duration = Duration::from_secs(10);
+/// How long adopting what earlier processes left may take.
+const ADOPT_LIMIT: Duration = Duration::from_secs(20);
+
+/// The sockets of the agent, bound.
+#[derive(Debug)]
+pub struct Listeners {
+    /// gRPC, on a unix socket.
+    pub grpc: Listener,
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub admin: AdminListener,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// What could not be bound, with its address.
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let admin = AdminListener::bind(config.admin_listen).await;
+        Ok(Self {
+            grpc: Listener::bind(&config.listen, None).await?,
+            admin: admin.map_err(StartError::failed)?,
+        })
+    }
+}
+
+/// Serves until shutdown is requested. Starts although backend and relay are down.
+///
+/// # Errors
+/// When the journal or the loopback state cannot be opened, or the server ends.
+pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), StartError> {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let lanes = Lanes::default();
+    let journal = Journal::open(&config.state_dir).map_err(StartError::failed)?;
+    let kernel = open_kernel(&config, &lanes).await?;
+    let upstream = |name, endpoint: &chassis::channel::Endpoint| {
+        Upstream::new(name, endpoint.clone(), config.tls.clone()).map_err(StartError::failed)
+    };
+    let backend = Backend::new(upstream("rds-backend", &config.backend)?.channel(), config.node_id.clone());
+    let relay = config.relay.as_ref().map(|endpoint| upstream("event-relay", endpoint)).transpose()?;
+    let (reporter, sending) = Reporter::new(config.node_name.clone());
+
+    let health = Health::new();
+    let condition = health.condition("node");
+    let mut background = tokio::task::JoinSet::new();
+    if let Some(tls) = config.tls.clone() {
+        let shutdown = shutdown.clone();
+        background.spawn(async move { tls.watch(TLS_CHECK, shutdown).await });
+    }
+    background.spawn(check_node(Arc::clone(&kernel), condition, shutdown.clone()));
+    background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
+    let sender = tokio::spawn(events::send(sending, relay.map(|relay| relay.channel()), shutdown.clone()));
+
+    let grace = config.grace;
+    let tasks = Tasks::new();
+    tracing::info!(node.name = config.node_name, kernel = kernel.name(), "node");
+    let node = Node { config, kernel: Arc::clone(&kernel), lanes, journal, backend, reporter, metrics };
+    let service = Service::new(Arc::new(node), tasks.clone());
+    let served = Server::new(listeners.grpc)
+        .descriptors(proto::DESCRIPTOR_SET)
+        .grace(grace)
+        .add(NodeStorageServer::new(service))
+        .serve(&health, shutdown)
+        .await;
+    let unfinished = tasks.drain(grace).await;
+    if unfinished > 0 {
+        tracing::warn!(
+            unfinished,
+            "stopped while operations were still going on; the next call carries on from them"
+        );
+    }
+    kernel.stop().await;
+    background.shutdown().await;
+    if sender.await.is_err() {
+        tracing::warn!("the last events were not sent");
+    }
+    Ok(served?)
+}
+
+async fn open_kernel(config: &Config, lanes: &Lanes) -> Result<Arc<dyn Kernel>, StartError> {
+    match &config.kernel {
+        KernelConfig::Linux => Ok(Arc::new(Linux::new(config.nqn_prefixes.clone(), lanes))),
+        KernelConfig::Loopback { state } => {
+            tracing::warn!("loop devices stand in for NVMe/TCP: for development only");
+            let opened = Loopback::open(state, lanes, Deadline::after(ADOPT_LIMIT)).await;
+            Ok(Arc::new(opened.map_err(StartError::failed)?))
+        }
+    }
+}
+
+async fn serve_admin(listener: AdminListener, registry: Registry, health: Health, shutdown: Shutdown) {
+    if let Err(error) = admin::serve(listener, Arc::new(registry), health, shutdown).await {
+        tracing::error!(%error, "admin port failed");
+    }
+}
+
+/// Says what the node lacks: once for a tool, and as long as it is so for what every volume needs.
+async fn check_node(kernel: Arc<dyn Kernel>, condition: Condition, shutdown: Shutdown) {
+    for tool in filesystem::TOOLS.into_iter().filter(|tool| !kernel::exec::is_installed(*tool)) {
+        tracing::warn!(tool = tool.name, package = tool.package, "tool is not installed on this node");
+    }
+    let mut ticks = tokio::time::interval(NODE_CHECK);
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        let missing = kernel.missing().await;
+        if missing.is_empty() { condition.ready() } else { condition.not_ready(missing.join("; ")) }
+    }
+}

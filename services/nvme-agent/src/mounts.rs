@@ -18,10 +18,7 @@ pub(crate) struct DevNo {
 impl DevNo {
     /// From a `dev_t` as stat(2) gives it.
     pub(crate) fn from_raw(raw: u64) -> Self {
-        Self {
-            major: nix::sys::stat::major(raw),
-            minor: nix::sys::stat::minor(raw),
-        }
+        Self { major: nix::sys::stat::major(raw), minor: nix::sys::stat::minor(raw) }
     }
 }
 
@@ -42,10 +39,7 @@ impl FromStr for DevNo {
         let error = || DevNoError(text.chars().take(40).collect());
         let (major, minor) = text.split_once(':').ok_or_else(error)?;
         let number = |digits: &str| digits.parse().map_err(|_| error());
-        Ok(Self {
-            major: number(major)?,
-            minor: number(minor)?,
-        })
+        Ok(Self { major: number(major)?, minor: number(minor)? })
     }
 }
 
@@ -125,9 +119,8 @@ impl Mount {
 
     /// True for a bind of the device node itself, as block volumes are published.
     fn is_node(&self, node: &Path) -> bool {
-        matches!(self.kind.as_str(), "devtmpfs" | "tmpfs") && node.strip_prefix("/dev").is_ok_and(|name| {
-            self.root == Path::new("/").join(name)
-        })
+        matches!(self.kind.as_str(), "devtmpfs" | "tmpfs")
+            && node.strip_prefix("/dev").is_ok_and(|name| self.root == Path::new("/").join(name))
     }
 }
 
@@ -226,7 +219,8 @@ mod tests {
     fn everything_that_keeps_a_device_busy_is_found() {
         let mounts = Mounts::parse(TEXT).expect("a table");
         let device = DevNo { major: 7, minor: 3 };
-        let points: Vec<_> = mounts.of_device(device, Path::new("/dev/loop3")).map(|m| m.point.clone()).collect();
+        let points: Vec<_> =
+            mounts.of_device(device, Path::new("/dev/loop3")).map(|m| m.point.clone()).collect();
         let all = ["/k/staging", "/k/target", "/k/block", "/k/b"];
         assert_eq!(points, all.map(PathBuf::from));
         assert!(mounts.top(Path::new("/k/target")).expect("mounted").read_only);
@@ -236,7 +230,8 @@ mod tests {
 
     #[test]
     fn a_line_that_cannot_be_understood_is_an_error_and_not_skipped() {
-        let error = Mounts::parse(b"22 27 0:21 / /proc rw - proc proc rw\nnonsense\n").expect_err("a bad line");
+        let error =
+            Mounts::parse(b"22 27 0:21 / /proc rw - proc proc rw\nnonsense\n").expect_err("a bad line");
         assert_eq!(error.number, 2);
         assert!(Mounts::parse(b"22 27 0:21 / /proc rw proc proc rw\n").is_err(), "no hyphen");
         assert!("7".parse::<DevNo>().is_err() && "7:x".parse::<DevNo>().is_err());

@@ -60,7 +60,8 @@ impl Operation {
         let lanes = &self.node.lanes;
         // The journal lies on the host's own disk: it has a lane apart from those of the volume.
         let lane = format!("journal of {handle}");
-        let done = lanes.run(&lane, "writing the journal", self.deadline, move || work(&journal, &handle)).await;
+        let done =
+            lanes.run(&lane, "writing the journal", self.deadline, move || work(&journal, &handle)).await;
         Ok(done.map_err(KernelError::Stuck).map_err(Failure::kernel("writing the journal"))??)
     }
 

@@ -100,7 +100,15 @@ const MKFS_EXT4: Table = &[
     ("-L", Value::Name),
     (
         "-O",
-        Value::Features(&["64bit", "dir_index", "extent", "fast_commit", "has_journal", "huge_file", "metadata_csum"]),
+        Value::Features(&[
+            "64bit",
+            "dir_index",
+            "extent",
+            "fast_commit",
+            "has_journal",
+            "huge_file",
+            "metadata_csum",
+        ]),
     ),
 ];
 const MKFS_XFS: Table = &[
@@ -115,7 +123,10 @@ const MKFS_BTRFS: Table = &[
     ("-L", Value::Name),
     ("-m", Value::OneOf(&["single", "dup"])),
     ("-n", Value::Number),
-    ("-O", Value::Features(&["no-holes", "free-space-tree", "extref", "skinny-metadata", "block-group-tree"])),
+    (
+        "-O",
+        Value::Features(&["no-holes", "free-space-tree", "extref", "skinny-metadata", "block-group-tree"]),
+    ),
 ];
 
 fn fits(value: Value, text: Option<&str>) -> bool {
@@ -123,14 +134,22 @@ fn fits(value: Value, text: Option<&str>) -> bool {
     let short = !text.is_empty() && text.len() <= 128;
     match value {
         Value::None => false,
-        Value::Number => short && text.len() <= 10 && text.trim_end_matches(['k', 'm']).bytes().all(|b| b.is_ascii_digit()),
+        Value::Number => {
+            short && text.len() <= 10 && text.trim_end_matches(['k', 'm']).bytes().all(|b| b.is_ascii_digit())
+        }
         Value::OneOf(allowed) => allowed.contains(&text),
         Value::Label => {
             let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-            short && !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:.,-".contains(&b))
+            short
+                && !bare.is_empty()
+                && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:.,-".contains(&b))
         }
-        Value::Name => text.len() <= 12 && short && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-            && !text.starts_with('-'),
+        Value::Name => {
+            text.len() <= 12
+                && short
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+                && !text.starts_with('-')
+        }
         Value::Features(allowed) => {
             short && text.split(',').all(|one| allowed.contains(&one.strip_prefix('^').unwrap_or(one)))
         }
@@ -177,7 +196,10 @@ impl MountOptions {
                     let names: Vec<&str> = FLAGS.iter().map(|(name, _, _)| *name).collect();
                     let shown: String = option.chars().take(80).collect();
                     let allowed = format!("{}, {}", names.join(", "), describe(&[ANY, own]));
-                    return Err(Fault::invalid("mount_options", format!("{shown:?} is not allowed for {kind}; allowed are {allowed}")));
+                    return Err(Fault::invalid(
+                        "mount_options",
+                        format!("{shown:?} is not allowed for {kind}; allowed are {allowed}"),
+                    ));
                 }
                 options.data.push(option.to_owned());
             }
@@ -241,8 +263,13 @@ impl MkfsOptions {
                 None => (word, words.next()),
             };
             if !known(&[table], name, value) {
-                let shown: String = format!("{name} {}", value.unwrap_or_default()).chars().take(80).collect();
-                let problem = format!("{:?} is not allowed for {kind}; allowed are {}", shown.trim(), describe(&[table]));
+                let shown: String =
+                    format!("{name} {}", value.unwrap_or_default()).chars().take(80).collect();
+                let problem = format!(
+                    "{:?} is not allowed for {kind}; allowed are {}",
+                    shown.trim(),
+                    describe(&[table])
+                );
                 return Err(Fault::invalid("mkfs_options", problem));
             }
             options.extend([name.to_owned(), value.unwrap_or_default().to_owned()]);
@@ -271,9 +298,23 @@ mod tests {
 
     #[test]
     fn an_unknown_mount_option_is_refused_with_the_list() {
-        for option in ["suid=1", "bind", "loop", "journal_dev=1", "commit=x", "data=none", "uid=0", "remount", "noatime,evil"] {
+        for option in [
+            "suid=1",
+            "bind",
+            "loop",
+            "journal_dev=1",
+            "commit=x",
+            "data=none",
+            "uid=0",
+            "remount",
+            "noatime,evil",
+        ] {
             let fault = mount(Kind::Ext4, &[option]).expect_err(option);
-            assert!(fault.message.contains("mount_options") && fault.message.contains("noatime"), "{}", fault.message);
+            assert!(
+                fault.message.contains("mount_options") && fault.message.contains("noatime"),
+                "{}",
+                fault.message
+            );
         }
         assert!(mount(Kind::Xfs, &["commit=5"]).is_err(), "an option of another filesystem");
     }
@@ -293,9 +334,22 @@ mod tests {
     fn an_unknown_mkfs_option_is_refused_with_the_list() {
         let accepted = mkfs(Kind::Ext4, &["-m 1", "-b4096", "-O", "^has_journal"]).expect("allowed");
         assert_eq!(accepted.arguments(), ["-m", "1", "-b", "4096", "-O", "^has_journal"]);
-        for option in ["-E offset=0", "-d /etc", "-F", "-J device=/dev/sda", "-m", "-L -x", "/dev/sda", "-O journal_dev"] {
+        for option in [
+            "-E offset=0",
+            "-d /etc",
+            "-F",
+            "-J device=/dev/sda",
+            "-m",
+            "-L -x",
+            "/dev/sda",
+            "-O journal_dev",
+        ] {
             let fault = mkfs(Kind::Ext4, &[option]).expect_err(option);
-            assert!(fault.message.contains("mkfs_options") && fault.message.contains("-m"), "{}", fault.message);
+            assert!(
+                fault.message.contains("mkfs_options") && fault.message.contains("-m"),
+                "{}",
+                fault.message
+            );
         }
         for option in ["-d file,name=/etc/passwd", "-l logdev=/dev/sda", "-p /etc/proto", "-f"] {
             assert!(mkfs(Kind::Xfs, &[option]).is_err(), "{option}");

@@ -72,17 +72,6 @@ pub(crate) struct FilesystemWish {
     pub(crate) mkfs: MkfsOptions,
 }
 
-impl Access {
-    /// For comparing what was staged with what is asked for: what is made once does not count.
-    pub(crate) fn same_use(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Block, Self::Block) => true,
-            (Self::Filesystem(a), Self::Filesystem(b)) => a.kind == b.kind && a.mount == b.mount,
-            (Self::Block, Self::Filesystem(_)) | (Self::Filesystem(_), Self::Block) => false,
-        }
-    }
-}
-
 /// The claim behind a volume. Every field may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Claim {
@@ -143,12 +132,17 @@ pub(crate) fn existing(handle: &str) -> Result<VolumeHandle, Fault> {
     match volume(handle)? {
         VolumeRef::Handle(handle) => Ok(handle),
         VolumeRef::Legacy(id) => {
-            let message = format!("volume {id} was made by an earlier driver and is not adopted: adopt it on the appliance first");
+            let message = format!(
+                "volume {id} was made by an earlier driver and is not adopted: adopt it on the appliance first"
+            );
             Err(Fault::settled(Reason::NotOurs, message))
         }
         VolumeRef::NeverIssued => {
             let shown: String = handle.chars().take(128).collect();
-            Err(Fault::settled(Reason::VolumeNotFound, format!("no volume {shown:?}: such an id was never issued")))
+            Err(Fault::settled(
+                Reason::VolumeNotFound,
+                format!("no volume {shown:?}: such an id was never issued"),
+            ))
         }
     }
 }
@@ -201,16 +195,20 @@ fn connection(
     handle: &VolumeHandle,
     given: Option<pb::Connection>,
 ) -> Result<Connection, Fault> {
-    let given = given.ok_or_else(|| Fault::invalid("connection", "is missing; the publish context holds it"))?;
+    let given =
+        given.ok_or_else(|| Fault::invalid("connection", "is missing; the publish context holds it"))?;
     let nqn: Nqn = given.nqn.parse().map_err(|problem| Fault::invalid("connection.nqn", problem))?;
-    let epoch = Epoch::new(given.epoch)
-        .filter(|epoch| epoch.number() > 0)
-        .ok_or_else(|| Fault::invalid("connection.epoch", format!("{} is not an epoch of an attachment", given.epoch)))?;
+    let epoch = Epoch::new(given.epoch).filter(|epoch| epoch.number() > 0).ok_or_else(|| {
+        Fault::invalid("connection.epoch", format!("{} is not an epoch of an attachment", given.epoch))
+    })?;
     let expected = |prefix: &proto::nqn::NqnPrefix| prefix.volume(handle.slot.as_str(), epoch).ok();
     if !config.nqn_prefixes.iter().filter_map(expected).any(|allowed| allowed == nqn) {
         let prefixes: Vec<&str> = config.nqn_prefixes.iter().map(proto::nqn::NqnPrefix::as_str).collect();
         let allowed = format!("{}:{}.e{epoch}", prefixes.join(" or "), handle.slot);
-        return Err(Fault::invalid("connection.nqn", format!("{nqn} is not the name of {handle} in epoch {epoch}; allowed is {allowed}")));
+        return Err(Fault::invalid(
+            "connection.nqn",
+            format!("{nqn} is not the name of {handle} in epoch {epoch}; allowed is {allowed}"),
+        ));
     }
     let tuning = given.tuning.unwrap_or_default();
     Ok(Connection {
@@ -237,7 +235,10 @@ const MAX_ADDRESSES: usize = 16;
 fn addresses(config: &Config, given: &[String]) -> Result<Vec<SocketAddr>, Fault> {
     const FIELD: &str = "connection.addresses";
     if given.is_empty() || given.len() > MAX_ADDRESSES {
-        return Err(Fault::invalid(FIELD, format!("{} given; 1 to {MAX_ADDRESSES} are allowed", given.len())));
+        return Err(Fault::invalid(
+            FIELD,
+            format!("{} given; 1 to {MAX_ADDRESSES} are allowed", given.len()),
+        ));
     }
     let one = |text: &String| {
         let shown: String = text.chars().take(80).collect();
@@ -247,7 +248,10 @@ fn addresses(config: &Config, given: &[String]) -> Result<Vec<SocketAddr>, Fault
             return Ok(address);
         }
         let allowed: Vec<String> = config.allowed.iter().map(ToString::to_string).collect();
-        let problem = format!("{address} is not an address this node may connect to; --allow-address has {}", allowed.join(", "));
+        let problem = format!(
+            "{address} is not an address this node may connect to; --allow-address has {}",
+            allowed.join(", ")
+        );
         Err(Fault::invalid(FIELD, problem))
     };
     given.iter().map(one).collect()
@@ -257,7 +261,8 @@ fn access(given: Option<pb::Access>) -> Result<Access, Fault> {
     match given.and_then(|access| access.kind) {
         Some(pb::access::Kind::Block(pb::Block {})) => Ok(Access::Block),
         Some(pb::access::Kind::Filesystem(wish)) => {
-            let kind = wish.r#type.parse().map_err(|problem| Fault::invalid("access.filesystem.type", problem))?;
+            let kind =
+                wish.r#type.parse().map_err(|problem| Fault::invalid("access.filesystem.type", problem))?;
             Ok(Access::Filesystem(FilesystemWish {
                 kind,
                 mount: MountOptions::parse(kind, &wish.mount_options)?,

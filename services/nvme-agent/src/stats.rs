@@ -11,7 +11,10 @@ use crate::node::Operation;
 use crate::paths::KubeletPath;
 
 /// Measures the volume at `path`; `None` is a path outside kubelet's folder.
-pub(crate) async fn measure(op: &Operation, path: Option<&KubeletPath>) -> Result<pb::GetStatsResponse, Fault> {
+pub(crate) async fn measure(
+    op: &Operation,
+    path: Option<&KubeletPath>,
+) -> Result<pb::GetStatsResponse, Fault> {
     look(op, path).await.map_err(|failure| {
         let settled = matches!(failure, Failure::NotHere | Failure::NoSuchPath(_));
         fault::of(&failure, &op.handle.to_string(), &op.node.config.node_name, settled)
@@ -28,7 +31,8 @@ async fn look(op: &Operation, path: Option<&KubeletPath>) -> Result<pb::GetStats
     // `find` refuses a missing path.
     let path = path.ok_or(Failure::NotHere)?;
     let space = op.host.space(path).await.map_err(Failure::kernel("measuring"))?;
-    let usage = |[total, free, available]: [u64; 3]| pb::Usage { total, used: total.saturating_sub(free), available };
+    let usage =
+        |[total, free, available]: [u64; 3]| pb::Usage { total, used: total.saturating_sub(free), available };
     let counts_inodes = space.inodes[0] > 0;
     Ok(pb::GetStatsResponse {
         bytes: Some(usage(space.bytes)),

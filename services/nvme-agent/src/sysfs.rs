@@ -124,10 +124,11 @@ pub(crate) fn namespace(sys: &Path, controller: &Controller, nsid: u32) -> io::R
 fn namespace_below(folder: &Path, nsid: u32) -> io::Result<Option<Device>> {
     for name in names(folder)? {
         // `nvme0n1` is a device, `nvme0c0n1` a path without a node, `nvme0` a controller.
-        let is_head = name.strip_prefix("nvme").and_then(|rest| rest.split_once('n')).is_some_and(|(a, b)| {
-            let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits(a) && digits(b)
-        });
+        let is_head =
+            name.strip_prefix("nvme").and_then(|rest| rest.split_once('n')).is_some_and(|(a, b)| {
+                let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                digits(a) && digits(b)
+            });
         let path = folder.join(&name);
         if !is_head || !parsed::<u32>(&path.join("nsid")).is_ok_and(|found| found == nsid) {
             continue;
@@ -149,7 +150,9 @@ mod tests {
 
     fn controller(sys: &Path, name: &str, transport: &str, nqn: &str, state: &str) {
         let folder = sys.join("class/nvme").join(name);
-        for (file, text) in [("transport", transport), ("subsysnqn", nqn), ("hostnqn", "nqn.host"), ("state", state)] {
+        for (file, text) in
+            [("transport", transport), ("subsysnqn", nqn), ("hostnqn", "nqn.host"), ("state", state)]
+        {
             write(folder.join(file), text);
         }
     }

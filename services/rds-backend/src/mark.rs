@@ -240,7 +240,7 @@ impl fmt::Display for Mark {
             None => "-".to_owned(),
         };
         if claim.len() > MAX_BYTES - CLAIM {
-            claim.truncate(MAX_BYTES - CLAIM - 1);
+            claim.truncate(claim.floor_char_boundary(MAX_BYTES - CLAIM - 1));
             claim.push(CUT);
         }
         write!(f, "{fixed}{claim}")

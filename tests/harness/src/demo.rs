@@ -172,7 +172,7 @@ async fn story(
         // A late span is no reason to end: the tree says what it has.
         let _ = crate::within(LAST_SPANS, "the last spans", whole).await;
         epilogue(narrator, fleet.events(), collector, &trace)?;
-        fleet.invite(narrator);
+        fleet.invite(narrator)?;
         interrupted().await?;
     }
     Ok(Ending::Told(trace))

@@ -27,5 +27,5 @@ mod privileges;
 mod stack;
 
 pub use patience::{eventually, patience, within};
-pub use stack::Stack;
 pub use privileges::{find_tool, loudly, needs_root, what_mounting_lacks};
+pub use stack::Stack;

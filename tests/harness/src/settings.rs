@@ -203,14 +203,40 @@ impl Settings {
         Ok(arguments)
     }
 
-    /// Commands a person could try next.
-    pub fn invitations(&self, rdsctl: &Path) -> Vec<String> {
+    /// Commands a person could try next: a whole life of a volume by hand, and a look at the appliance.
+    pub fn invitations(
+        &self,
+        rdsctl: &Path,
+        backend: SocketAddr,
+        node: &NodeSettings,
+    ) -> Result<Vec<String>> {
         let rdsctl = rdsctl.display();
+        let files = self.identity("rdsctl", "rdsctl")?;
         let controller = self.sockets.join("controller.sock");
-        let node = self.sockets.join("csi-node-a.sock");
-        vec![
-            format!("{rdsctl} csi --endpoint unix://{} create", controller.display()),
-            format!("{rdsctl} csi --endpoint unix://{} info", node.display()),
-        ]
+        let staging = node.kubelet.join("plugins/kubernetes.io/csi").join("try");
+        std::fs::create_dir_all(&staging).with_context(|| format!("cannot make {}", staging.display()))?;
+        let (on_controller, on_node) = (
+            format!("{rdsctl} csi --socket unix://{}", controller.display()),
+            format!("{rdsctl} csi --socket unix://{}", node.csi.display()),
+        );
+        Ok(vec![
+            format!(
+                "{rdsctl} appliance status --backend tcp://{backend} --tls-cert {} --tls-key {} --tls-ca {}",
+                files.certificate.display(),
+                files.key.display(),
+                files.authority.display()
+            ),
+            format!("{on_controller} create try --size 1Gi --fs xfs --pvc demo/try | tee volume.json"),
+            "VOLUME=$(sed 's/.*\"volume_id\": *\"\\([^\"]*\\)\".*/\\1/;t;d' volume.json)".to_owned(),
+            format!("{on_node} node-info"),
+            format!("{on_controller} publish $VOLUME --node NODE_ID --fs xfs > publish.json"),
+            format!(
+                "{on_node} stage $VOLUME --staging {} --fs xfs --publish-context @publish.json",
+                staging.display()
+            ),
+            format!("{on_node} unstage $VOLUME --staging {}", staging.display()),
+            format!("{on_controller} unpublish $VOLUME"),
+            format!("{on_controller} delete $VOLUME"),
+        ])
     }
 }

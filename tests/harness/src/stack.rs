@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use chassis::admin::AdminListener;
 use chassis::channel::{Channel, Endpoint, Upstream};
 use chassis::shutdown::{Shutdown, ShutdownHandle};
+use chassis::tls::{Tls, TlsFiles};
 use clap::Parser;
 use tokio::task::JoinHandle;
 
@@ -20,6 +21,7 @@ use crate::appliance::Appliance;
 use crate::events::{self, Event};
 use crate::leftovers::Leftovers;
 use crate::orchestrator::{Controller, Node};
+use crate::pki::{Authority, IdentityFiles};
 use crate::settings::{NodeSettings, Settings};
 use crate::world::World;
 
@@ -50,7 +52,9 @@ impl Service {
     async fn stop(self) -> Result<()> {
         self.handle.request();
         let ended = tokio::time::timeout(STOP, self.task).await;
-        ended.with_context(|| format!("{} does not end", self.name))?.with_context(|| format!("{} panicked", self.name))?
+        ended
+            .with_context(|| format!("{} does not end", self.name))?
+            .with_context(|| format!("{} panicked", self.name))?
     }
 }
 
@@ -60,7 +64,8 @@ macro_rules! start {
         let arguments = std::iter::once($name.to_owned()).chain($arguments);
         let options = $service::Options::try_parse_from(arguments).context(concat!("options of ", $name))?;
         let config = options.into_config().map_err(|mistakes| anyhow!("{}: {mistakes}", $name))?;
-        let listeners = $service::Listeners::bind(&config).await.map_err(|error| anyhow!("{}: {error}", $name))?;
+        let listeners =
+            $service::Listeners::bind(&config).await.map_err(|error| anyhow!("{}: {error}", $name))?;
         let endpoint = listeners.grpc.endpoint();
         let admin = admin_of(&listeners.admin).context(concat!("admin port of ", $name))?;
         (Service::start($name, |shutdown| $service::serve(config, listeners, shutdown)), endpoint, admin)
@@ -115,7 +120,8 @@ impl Stack {
         let (front, _, _) = start!(csi_front, "csi-front", arguments);
 
         let mut services = vec![front];
-        let agents = Vec::new(); let _ = portal;
+        let agents = Vec::new();
+        let _ = portal;
         let mut nodes = Vec::new();
         for name in ["node-a", "node-b"] {
             let node = settings.node(name)?;
@@ -156,6 +162,27 @@ impl Stack {
     /// Admin port of the backend.
     pub fn backend_admin(&self) -> SocketAddr {
         self.backend_admin
+    }
+
+    /// A channel to the backend in the name of `role`.
+    pub fn backend_as(&self, role: &str) -> Result<Channel> {
+        self.backend_with(&self.settings.identity(role, &format!("test-{role}"))?)
+    }
+
+    /// A channel to the backend with an identity that another authority has signed.
+    pub fn backend_as_stranger(&self, role: &str) -> Result<Channel> {
+        let elsewhere = Authority::new(&self.world.folder("elsewhere")?, "somebody else's authority")?;
+        let own = self.settings.identity(role, &format!("test-{role}"))?;
+        let forged = elsewhere.issue(role, role)?;
+        self.backend_with(&IdentityFiles { authority: own.authority, ..forged })
+    }
+
+    fn backend_with(&self, files: &IdentityFiles) -> Result<Channel> {
+        let files =
+            TlsFiles { cert: files.certificate.clone(), key: files.key.clone(), ca: files.authority.clone() };
+        let tls = Tls::load(&files).context("the identity cannot be read")?;
+        let endpoint = Endpoint::Tcp(self.backend.to_string());
+        Ok(Upstream::new("rds-backend", endpoint, Some(tls))?.channel())
     }
 
     /// Events written so far.
@@ -219,7 +246,16 @@ fn admin_of<'a>(listener: impl Into<Option<&'a AdminListener>>) -> Result<Socket
 }
 
 async fn introduce(node: &NodeSettings) -> Result<Node> {
-    { let channel = dial(&node.csi)?; Ok(Node { name: node.name.clone(), id: proto::id::NodeId::issue(&node.name)?.to_string(), kubelet: node.kubelet.clone(), csi: proto::csi::v1::node_client::NodeClient::new(channel.clone()), identity: proto::csi::v1::identity_client::IdentityClient::new(channel) }) }
+    {
+        let channel = dial(&node.csi)?;
+        Ok(Node {
+            name: node.name.clone(),
+            id: proto::id::NodeId::issue(&node.name)?.to_string(),
+            kubelet: node.kubelet.clone(),
+            csi: proto::csi::v1::node_client::NodeClient::new(channel.clone()),
+            identity: proto::csi::v1::identity_client::IdentityClient::new(channel),
+        })
+    }
 }
 
 fn dial(socket: &Path) -> Result<Channel> {

@@ -16,14 +16,18 @@ async fn without_the_appliance_the_services_start_say_why_answer_in_time_and_rec
     let address = stack.appliance().addresses().ssh.to_string();
 
     let why = eventually("readiness that says why", async || {
-        let why = readiness::ready(stack.backend_admin()).await.err().context("ready without an appliance")?;
+        let why =
+            readiness::ready(stack.backend_admin()).await.err().context("ready without an appliance")?;
         let why = format!("{why:#}");
         ensure!(why.contains("rds1"), "{why}");
         Ok(why)
     })
     .await?;
     ensure!(why.contains(&address), "the address is not named: {why}");
-    ensure!(readiness::get(stack.backend_admin(), "/healthz").await?.0 == 200, "liveness must not depend on it");
+    ensure!(
+        readiness::get(stack.backend_admin(), "/healthz").await?.0 == 200,
+        "liveness must not depend on it"
+    );
 
     let limit = Duration::from_secs(4);
     let clock = Instant::now();

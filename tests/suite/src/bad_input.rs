@@ -34,7 +34,10 @@ fn start(value: &str) -> &str {
     &value[..value.len().min(60)]
 }
 
-async fn create(stack: &Stack, spoil: impl FnOnce(&mut csi::CreateVolumeRequest)) -> Result<csi::CreateVolumeResponse, Status> {
+async fn create(
+    stack: &Stack,
+    spoil: impl FnOnce(&mut csi::CreateVolumeRequest),
+) -> Result<csi::CreateVolumeResponse, Status> {
     let mut request = wish("bad").create();
     spoil(&mut request);
     stack.controller().csi.create_volume(call(request)).await.map(tonic::Response::into_inner)
@@ -56,29 +59,56 @@ async fn a_volume_wish_that_makes_no_sense_is_refused_by_name_value_and_what_is_
     stack.appliance().forget_journal().await?;
 
     refused("empty name", create(&stack, |r| r.name.clear()).await, &["name", "empty"])?;
-    refused("1 MiB name", create(&stack, |r| r.name = "n".repeat(1 << 20)).await, &["name", "1048576", "128"])?;
-    refused("negative size", create(&stack, |r| r.capacity_range = range(-1, 0)).await, &["required_bytes", "-1"])?;
-    refused("negative limit", create(&stack, |r| r.capacity_range = range(0, -7)).await, &["limit_bytes", "-7"])?;
+    refused(
+        "1 MiB name",
+        create(&stack, |r| r.name = "n".repeat(1 << 20)).await,
+        &["name", "1048576", "128"],
+    )?;
+    refused(
+        "negative size",
+        create(&stack, |r| r.capacity_range = range(-1, 0)).await,
+        &["required_bytes", "-1"],
+    )?;
+    refused(
+        "negative limit",
+        create(&stack, |r| r.capacity_range = range(0, -7)).await,
+        &["limit_bytes", "-7"],
+    )?;
     let above = create(&stack, |r| r.capacity_range = range(2 * GIB, GIB)).await;
     refused("limit below size", above, &["limit_bytes", "2 GiB", "1 GiB"])?;
     let shared = create(&stack, |r| set_mode(r, Mode::MultiNodeMultiWriter.into())).await;
     refused("shared filesystem", shared, &["access_mode", "MULTI_NODE_MULTI_WRITER", "volumeMode: Block"])?;
-    refused("no mode", create(&stack, |r| set_mode(r, 0)).await, &["access_mode", "UNKNOWN", "SINGLE_NODE_WRITER"])?;
-    refused("mode 99", create(&stack, |r| set_mode(r, 99)).await, &["access_mode", "99", "SINGLE_NODE_WRITER"])?;
+    refused(
+        "no mode",
+        create(&stack, |r| set_mode(r, 0)).await,
+        &["access_mode", "UNKNOWN", "SINGLE_NODE_WRITER"],
+    )?;
+    refused(
+        "mode 99",
+        create(&stack, |r| set_mode(r, 99)).await,
+        &["access_mode", "99", "SINGLE_NODE_WRITER"],
+    )?;
     let unknown = create(&stack, |r| {
         r.parameters.insert("colour".to_owned(), "red".to_owned());
     });
     refused("unknown parameter", unknown.await, &["colour", "directory", "appliance"])?;
-    refused("no capability", create(&stack, |r| r.volume_capabilities.clear()).await, &["volume_capabilities"])?;
+    refused(
+        "no capability",
+        create(&stack, |r| r.volume_capabilities.clear()).await,
+        &["volume_capabilities"],
+    )?;
     let untyped = create(&stack, |r| r.volume_capabilities[0].access_type = None).await;
     refused("capability of no type", untyped, &["access_type", "mount", "block"])?;
     let mixed = create(&stack, |r| {
-        let block = harness::orchestrator::Wish::new("b", harness::orchestrator::Access::Block, GIB).capability();
+        let block =
+            harness::orchestrator::Wish::new("b", harness::orchestrator::Access::Block, GIB).capability();
         r.volume_capabilities.push(block);
     });
     refused("block and mount", mixed.await, &["volume_capabilities"])?;
     let odd = create(&stack, |r| {
-        r.volume_capabilities[0] = harness::orchestrator::Wish::new("f", harness::orchestrator::Access::Filesystem("ntfs"), GIB).capability();
+        r.volume_capabilities[0] =
+            harness::orchestrator::Wish::new("f", harness::orchestrator::Access::Filesystem("ntfs"), GIB)
+                .capability();
     });
     refused("unknown filesystem", odd.await, &["ntfs", "ext4", "xfs"])?;
 
@@ -88,7 +118,8 @@ async fn a_volume_wish_that_makes_no_sense_is_refused_by_name_value_and_what_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_about_volumes_without_what_they_need_are_refused_before_the_appliance_is_asked() -> Result<()> {
+async fn calls_about_volumes_without_what_they_need_are_refused_before_the_appliance_is_asked() -> Result<()>
+{
     let stack = Stack::start().await?;
     let (mut controller, a) = (stack.controller(), stack.node("node-a"));
     let volume = controller.create(&wish("data")).await?;
@@ -124,7 +155,10 @@ async fn a_handle_of_a_form_we_never_issue_is_not_found_and_gone_already() -> Re
     ensure!(code(controller.expand(&volume, 2 * GIB).await.err()) == Some(Code::NotFound));
     controller.detach(&volume, &a).await?;
     controller.delete(&volume).await?;
-    ensure!(stack.appliance().journal().await?.is_empty(), "the appliance was asked about a handle it cannot have");
+    ensure!(
+        stack.appliance().journal().await?.is_empty(),
+        "the appliance was asked about a handle it cannot have"
+    );
 
     volume.id = ABSENT.to_owned();
     ensure!(code(controller.attach(&volume, &a).await.err()) == Some(Code::NotFound));
@@ -154,7 +188,11 @@ async fn a_path_outside_kubelets_folder_is_refused_and_not_touched() -> Result<(
     for path in [outside.as_str(), climbing.as_str(), "relative/path", ""] {
         let mut request = a.stage_request(&volume, &publish);
         request.staging_target_path = path.to_owned();
-        let mentions = if path.is_empty() { vec!["staging_target_path"] } else { vec!["staging_target_path", start(path)] };
+        let mentions = if path.is_empty() {
+            vec!["staging_target_path"]
+        } else {
+            vec!["staging_target_path", start(path)]
+        };
         refused("stage", a.csi.node_stage_volume(call(request)).await, &mentions)?;
         let mut request = a.publish_request(&volume, &publish, POD);
         request.target_path = path.to_owned();

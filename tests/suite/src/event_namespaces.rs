@@ -49,7 +49,8 @@ async fn a_repeated_call_reports_nothing_a_second_time() -> Result<()> {
     })
     .await?;
     stack.drain().await?;
-    let provisioned: Vec<_> = stack.events()?.into_iter().filter(|event| event.reason == "Provisioned").collect();
+    let provisioned: Vec<_> =
+        stack.events()?.into_iter().filter(|event| event.reason == "Provisioned").collect();
     ensure!(provisioned.len() == 1 && provisioned[0].count == 1 && first.count == 1, "{provisioned:?}");
     stack.stop().await
 }

@@ -20,7 +20,8 @@ fn plant(image: &Path, at: u64, bytes: &[u8]) -> Result<()> {
 
 /// What an image holds, by `sha256sum`: reading a gibibyte is its trade.
 fn fingerprint(image: &Path) -> Result<String> {
-    let output = std::process::Command::new("sha256sum").arg("--").arg(image).output().context("sha256sum")?;
+    let output =
+        std::process::Command::new("sha256sum").arg("--").arg(image).output().context("sha256sum")?;
     ensure!(output.status.success(), "sha256sum {}", image.display());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

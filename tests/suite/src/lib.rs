@@ -11,6 +11,7 @@ mod event_namespaces;
 mod fencing;
 mod format_safety;
 mod idempotency;
+mod identities;
 mod life;
 mod lost_reply;
 mod one_trace;

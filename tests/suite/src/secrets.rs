@@ -40,7 +40,10 @@ async fn a_secret_in_a_request_is_in_no_log_span_event_error_or_command() -> Res
 
     ensure!(errors.len() == 2, "{errors:?}");
     ensure!(!format!("{errors:?}").contains(CANARY), "an error carries the secret");
-    ensure!(!format!("{:?}", stack.appliance().journal().await?).contains(CANARY), "a command carries the secret");
+    ensure!(
+        !format!("{:?}", stack.appliance().journal().await?).contains(CANARY),
+        "a command carries the secret"
+    );
     ensure!(!format!("{:?}", stack.events()?).contains(CANARY), "an event carries the secret");
     stack.stop().await?;
     ensure!(!observatory().mentions(&volume.id).is_empty(), "nothing at all was logged about the volume");

@@ -27,10 +27,7 @@ async fn the_admin_port_shows_metrics_life_and_readiness() {
     let serving = tokio::spawn(serve(listener, Arc::new(registry), health, shutdown));
 
     let metrics = get_page(address, "/metrics").await;
-    assert!(
-        metrics.contains("calls_total 1") && metrics.contains("openmetrics-text"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("calls_total 1") && metrics.contains("openmetrics-text"), "{metrics}");
     assert!(get_page(address, "/healthz").await.starts_with("HTTP/1.1 200"));
     let unready = get_page(address, "/readyz").await;
     assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("appliance rds1: connection refused"));

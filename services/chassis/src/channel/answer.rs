@@ -9,20 +9,14 @@ use tonic::body::Body;
 use tonic::{ConnectError, Status, TimeoutExpired};
 
 /// The limit has passed, here.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the transport's own answer; no service was heard"
-)]
+#[expect(clippy::disallowed_methods, reason = "the transport's own answer; no service was heard")]
 pub(super) fn too_late(peer: &str) -> Status {
     Status::deadline_exceeded(format!("{peer} did not answer before the deadline"))
 }
 
 /// The call failed without an answer. `UNAVAILABLE`, whatever the transport would call it: what became of the call is
 /// not known, so it must not look final.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the transport's own answer; no service was heard"
-)]
+#[expect(clippy::disallowed_methods, reason = "the transport's own answer; no service was heard")]
 pub(super) fn explain(error: &(dyn std::error::Error + 'static), peer: &str) -> Status {
     let mut causes = vec![error.to_string()];
     let mut what = "broke off the call";
@@ -39,11 +33,7 @@ pub(super) fn explain(error: &(dyn std::error::Error + 'static), peer: &str) -> 
     }
     causes.dedup();
     // The first says "transport error"; it helps only where nothing else is known.
-    let told = if causes.len() > 1 {
-        &causes[1..]
-    } else {
-        &causes[..]
-    };
+    let told = if causes.len() > 1 { &causes[1..] } else { &causes[..] };
     Status::unavailable(format!("{peer} {what}: {}", told.join(": ")))
 }
 

@@ -33,12 +33,7 @@ pub(super) async fn connect(connector: Connector) -> io::Result<TokioIo<Box<dyn 
         attempt.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s")))
     };
     match once().await {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
             tokio::time::sleep(CONNECT_RETRY).await;
             once().await
         }
@@ -53,11 +48,7 @@ async fn dial(connector: &Connector) -> io::Result<Box<dyn Stream>> {
         Connector::Tcp(address, tls, name) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(
-                TlsConnector::from(tls.client())
-                    .connect(name.clone(), stream)
-                    .await?,
-            ))
+            Ok(Box::new(TlsConnector::from(tls.client()).connect(name.clone(), stream).await?))
         }
     }
 }

@@ -57,9 +57,7 @@ pub(super) async fn hold(request: http::Request<Body>) -> (http::Request<Body>, 
 pub(super) fn never_reached(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let unsent = error
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_canceled);
+        let unsent = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
         let refused = error.downcast_ref::<h2::Error>().is_some_and(|error| {
             let refused = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
             refused && error.is_remote()

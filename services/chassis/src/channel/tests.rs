@@ -75,20 +75,13 @@ async fn one_trace_spans_a_unix_socket_and_mutual_tls() {
         .await;
 
     let authority = Authority::new();
-    let tcp = Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap(), Some(authority.tls("b")))
-        .await
-        .unwrap();
+    let tcp = Listener::bind(&"tcp://127.0.0.1:0".parse().unwrap(), Some(authority.tls("b"))).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let unix = Listener::bind(&Listen::Unix(folder.path().join("s")), None)
-        .await
-        .unwrap();
+    let unix = Listener::bind(&Listen::Unix(folder.path().join("s")), None).await.unwrap();
     let (tcp, _stop_tcp) = serve_health(tcp).await;
     let (unix, _stop_unix) = serve_health(unix).await;
-    let mut over_tls = HealthClient::new(
-        Upstream::new("b", tcp, Some(authority.tls("a")))
-            .unwrap()
-            .channel(),
-    );
+    let mut over_tls =
+        HealthClient::new(Upstream::new("b", tcp, Some(authority.tls("a"))).unwrap().channel());
     let mut over_unix = HealthClient::new(Upstream::new("c", unix, None).unwrap().channel());
 
     let root = tracing::info_span!("root");
@@ -105,20 +98,11 @@ async fn one_trace_spans_a_unix_socket_and_mutual_tls() {
     let spans = collector.0.lock().unwrap().clone();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let of_trace: Vec<&OtlpSpan> = spans.iter().filter(|span| hex(&span.trace_id) == id).collect();
-    let root = of_trace
-        .iter()
-        .find(|span| span.name == "root")
-        .expect("the root arrives");
-    let calls: Vec<_> = of_trace
-        .iter()
-        .filter(|span| span.parent_span_id == root.span_id)
-        .collect();
+    let root = of_trace.iter().find(|span| span.name == "root").expect("the root arrives");
+    let calls: Vec<_> = of_trace.iter().filter(|span| span.parent_span_id == root.span_id).collect();
     assert_eq!(calls.len(), 2, "one client span per call");
     for call in calls {
-        let served = of_trace
-            .iter()
-            .filter(|span| span.parent_span_id == call.span_id)
-            .count();
+        let served = of_trace.iter().filter(|span| span.parent_span_id == call.span_id).count();
         assert_eq!(served, 1, "one server span below each client span");
     }
     telemetry.shutdown().await;
@@ -136,10 +120,7 @@ async fn an_unreachable_service_is_named_with_its_address_and_found_when_it_come
     assert!(status.message().starts_with(&named), "{}", status.message());
 
     let (_, _stop) = serve_health(Listener::bind(&Listen::Unix(path), None).await.unwrap()).await;
-    client
-        .check(HealthCheckRequest::default())
-        .await
-        .expect("the same channel finds it");
+    client.check(HealthCheckRequest::default()).await.expect("the same channel finds it");
 }
 
 #[tokio::test]
@@ -164,16 +145,9 @@ async fn a_host_that_never_answers_costs_the_callers_deadline_and_no_more() {
     let mut client = HealthClient::new(upstream.channel());
     let deadline = crate::deadline::Deadline::after(Duration::from_millis(300));
     let asked = client.check(deadline.request(HealthCheckRequest::default()));
-    let status = tokio::time::timeout(Duration::from_secs(10), asked)
-        .await
-        .expect("answers")
-        .unwrap_err();
+    let status = tokio::time::timeout(Duration::from_secs(10), asked).await.expect("answers").unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert!(
-        status.message().contains("rds-backend at tcp://127.0.0.1:"),
-        "{}",
-        status.message()
-    );
+    assert!(status.message().contains("rds-backend at tcp://127.0.0.1:"), "{}", status.message());
 }
 
 #[tokio::test]
@@ -192,11 +166,7 @@ async fn a_service_that_goes_in_mid_call_is_unavailable_and_named() {
     let mut client = HealthClient::new(upstream.channel());
     let status = client.check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(
-        status.message().contains("nvme-agent at unix:///"),
-        "{}",
-        status.message()
-    );
+    assert!(status.message().contains("nvme-agent at unix:///"), "{}", status.message());
 }
 
 /// Takes a call and says that it will not look at it, as a server does that is about to stop.
@@ -207,9 +177,7 @@ async fn turn_away(listener: &tokio::net::UnixListener, taken: bool) {
     Frame::new(SETTINGS, 0, 0, Vec::new()).write(&mut stream).await;
     let call = Frame::await_kind(HEADERS, &mut stream).await;
     let last = if taken { call.stream } else { 0 };
-    Frame::new(GOAWAY, 0, 0, vec![0, 0, 0, last, 0, 0, 0, 0])
-        .write(&mut stream)
-        .await;
+    Frame::new(GOAWAY, 0, 0, vec![0, 0, 0, last, 0, 0, 0, 0]).write(&mut stream).await;
 }
 
 async fn asked_while_turned_away(times: usize, taken: bool) -> Result<(), Status> {
@@ -230,9 +198,7 @@ async fn asked_while_turned_away(times: usize, taken: bool) -> Result<(), Status
 
 #[tokio::test]
 async fn a_call_that_a_stopping_service_did_not_look_at_is_sent_once_more() {
-    asked_while_turned_away(1, false)
-        .await
-        .expect("the next service answers");
+    asked_while_turned_away(1, false).await.expect("the next service answers");
 }
 
 #[tokio::test]
@@ -245,38 +211,24 @@ async fn a_call_is_sent_twice_at_most() {
 async fn a_call_that_the_service_may_have_looked_at_is_not_sent_again() {
     let status = asked_while_turned_away(1, true).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(
-        status.message().contains("broke off the call"),
-        "{}",
-        status.message()
-    );
+    assert!(status.message().contains("broke off the call"), "{}", status.message());
 }
 
 fn request(body: Body) -> http::Request<Body> {
-    http::Request::builder()
-        .uri("http://localhost/a/b")
-        .header("te", "trailers")
-        .body(body)
-        .unwrap()
+    http::Request::builder().uri("http://localhost/a/b").header("te", "trailers").body(body).unwrap()
 }
 
 #[test]
 fn what_the_other_side_did_not_look_at_has_not_reached_it_and_nothing_else() {
     use h2::Reason;
     let ours = h2::Error::from(Reason::REFUSED_STREAM);
-    assert!(
-        !replay::never_reached(&ours),
-        "our own reset says nothing about the other side"
-    );
+    assert!(!replay::never_reached(&ours), "our own reset says nothing about the other side");
     let lost = std::io::Error::other("connection reset");
     assert!(!replay::never_reached(&lost));
 }
 
 async fn read(body: Body) -> Vec<u8> {
-    axum::body::to_bytes(axum::body::Body::new(body), usize::MAX)
-        .await
-        .unwrap()
-        .to_vec()
+    axum::body::to_bytes(axum::body::Body::new(body), usize::MAX).await.unwrap().to_vec()
 }
 
 #[tokio::test]
@@ -305,21 +257,10 @@ async fn a_stream_of_messages_is_sent_once_and_whole() {
 
 #[test]
 fn endpoints_read_back() {
-    for text in [
-        "tcp://rds-backend.rds.svc:50051",
-        "tcp://[::1]:1",
-        "unix:///run/agent.sock",
-    ] {
+    for text in ["tcp://rds-backend.rds.svc:50051", "tcp://[::1]:1", "unix:///run/agent.sock"] {
         assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
     }
-    for text in [
-        "",
-        "tcp://host",
-        "tcp://:1",
-        "tcp://host:0",
-        "http://host:1",
-        "unix://x",
-    ] {
+    for text in ["", "tcp://host", "tcp://:1", "tcp://host:0", "http://host:1", "unix://x"] {
         assert!(text.parse::<Endpoint>().is_err(), "{text}");
     }
 }

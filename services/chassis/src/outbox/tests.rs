@@ -17,13 +17,7 @@ fn collector() -> (Seen, impl FnMut(Vec<u32>) -> Sent) {
 #[tokio::test]
 async fn a_full_outbox_drops_and_counts_and_never_waits() {
     let (outbox, sending) = Outbox::new(2);
-    assert_eq!(
-        (0..5)
-            .map(|n| outbox.push(n))
-            .filter(|accepted| *accepted)
-            .count(),
-        2
-    );
+    assert_eq!((0..5).map(|n| outbox.push(n)).filter(|accepted| *accepted).count(), 2);
     assert_eq!(outbox.dropped(), 3);
     drop(sending);
     assert!(!outbox.push(9), "a closed outbox takes nothing");
@@ -57,10 +51,7 @@ async fn what_is_in_flight_when_asked_to_stop_still_goes_out() {
     let (started, has_started) = tokio::sync::oneshot::channel();
     let mut started = Some(started);
     let send = move |batch: Vec<u32>| {
-        let hang = started
-            .take()
-            .map(|started| started.send(()).is_ok())
-            .unwrap_or(false);
+        let hang = started.take().map(|started| started.send(()).is_ok()).unwrap_or(false);
         let answer = deliver(if hang { Vec::new() } else { batch });
         async move {
             if hang {
@@ -84,8 +75,6 @@ async fn a_receiver_that_never_answers_does_not_keep_the_process() {
     let (handle, shutdown) = Shutdown::manual();
     assert!(outbox.push(1));
     handle.request();
-    sending
-        .run(|_| std::future::pending::<Result<(), Vec<u32>>>(), shutdown)
-        .await;
+    sending.run(|_| std::future::pending::<Result<(), Vec<u32>>>(), shutdown).await;
     assert_eq!(outbox.dropped(), 1);
 }

@@ -18,10 +18,7 @@ use crate::telemetry;
 
 /// The layers, outermost first.
 pub(super) fn stack() -> Stack<CatchPanicLayer<AnswerPanic>, Stack<CallLayer, Identity>> {
-    ServiceBuilder::new()
-        .layer(CallLayer)
-        .layer(CatchPanicLayer::custom(AnswerPanic))
-        .into_inner()
+    ServiceBuilder::new().layer(CallLayer).layer(CatchPanicLayer::custom(AnswerPanic)).into_inner()
 }
 
 /// A defect of ours answers INTERNAL; the process and the other calls go on.
@@ -118,15 +115,10 @@ where
 /// The caller's deadline, moved forward a little: tonic watches the same header and would answer CANCELLED.
 fn deadline_of(headers: &http::HeaderMap) -> Option<Deadline> {
     let limit = parse_timeout(headers.get(TIMEOUT_HEADER)?.to_str().ok()?)?;
-    Some(Deadline::after(
-        limit.saturating_sub((limit / 20).min(Duration::from_millis(50))),
-    ))
+    Some(Deadline::after(limit.saturating_sub((limit / 20).min(Duration::from_millis(50)))))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the transport's own answer; no service was heard"
-)]
+#[expect(clippy::disallowed_methods, reason = "the transport's own answer; no service was heard")]
 pub(crate) fn deadline_exceeded(message: &str) -> http::Response<Body> {
     Status::deadline_exceeded(message).into_http()
 }

@@ -48,10 +48,7 @@ impl FromStr for Listen {
         if let Some(address) = text.strip_prefix("tcp://") {
             return address.parse().map(Self::Tcp).map_err(|_| error());
         }
-        let path = text
-            .strip_prefix("unix://")
-            .or_else(|| text.strip_prefix("unix:"))
-            .unwrap_or(text);
+        let path = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")).unwrap_or(text);
         if path.starts_with('/') && path.len() <= MAX_UNIX_PATH {
             Ok(Self::Unix(path.into()))
         } else {
@@ -110,27 +107,18 @@ impl Listener {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(listen: &Listen, tls: Option<Tls>) -> Result<Self, BindError> {
-        let failed = |source| BindError::Socket {
-            listen: listen.to_string(),
-            source,
-        };
+        let failed = |source| BindError::Socket { listen: listen.to_string(), source };
         match listen {
             Listen::Tcp(address) => {
                 let tls = tls.ok_or(BindError::TlsMissing(*address))?;
                 let socket = TcpListener::bind(address).await.map_err(failed)?;
                 let bound = Listen::Tcp(socket.local_addr().map_err(failed)?);
-                Ok(Self {
-                    socket: Socket::Tcp(socket, tls),
-                    bound,
-                })
+                Ok(Self { socket: Socket::Tcp(socket, tls), bound })
             }
             Listen::Unix(path) => {
                 make_way(path).await?;
                 let socket = bind_private(path).map_err(failed)?;
-                Ok(Self {
-                    socket: Socket::Unix(socket),
-                    bound: listen.clone(),
-                })
+                Ok(Self { socket: Socket::Unix(socket), bound: listen.clone() })
             }
         }
     }
@@ -203,10 +191,9 @@ async fn accept_all(socket: &Socket, ready: &mpsc::Sender<io::Result<Connection>
                 }
                 Err(error) => Err(error),
             },
-            Socket::Tcp(listener, tls) => listener
-                .accept()
-                .await
-                .map(|(stream, from)| (stream, from, tls.clone())),
+            Socket::Tcp(listener, tls) => {
+                listener.accept().await.map(|(stream, from)| (stream, from, tls.clone()))
+            }
         };
         let (stream, from, tls) = match accepted {
             Ok(accepted) => accepted,

@@ -23,10 +23,7 @@ where
         LogFormat::Text => layer.event_format(Lines::Text(Format::default())).boxed(),
         LogFormat::Json => {
             let inner = Format::default().json().flatten_event(true).with_span_list(false);
-            layer
-                .fmt_fields(JsonFields::new())
-                .event_format(Lines::Json(inner))
-                .boxed()
+            layer.fmt_fields(JsonFields::new()).event_format(Lines::Json(inner)).boxed()
         }
     }
 }

@@ -46,14 +46,8 @@ fn warn_inside_a_call() -> String {
 fn a_json_line_carries_the_trace_id_although_the_filter_hides_the_span() {
     let mut id = String::new();
     let line = logged(LogFormat::Json, "warn", || id = warn_inside_a_call());
-    assert!(
-        line.starts_with(&format!("{{\"trace_id\":\"{id}\",\"timestamp\":")),
-        "{line}"
-    );
-    assert!(
-        line.contains(r#""message":"appliance \"slow\"","volume.id":"rds1/csi-1""#),
-        "{line}"
-    );
+    assert!(line.starts_with(&format!("{{\"trace_id\":\"{id}\",\"timestamp\":")), "{line}");
+    assert!(line.contains(r#""message":"appliance \"slow\"","volume.id":"rds1/csi-1""#), "{line}");
     assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
 }
 

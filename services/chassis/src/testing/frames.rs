@@ -21,12 +21,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn new(kind: u8, flags: u8, stream: u8, payload: Vec<u8>) -> Self {
-        Self {
-            kind,
-            flags,
-            stream,
-            payload,
-        }
+        Self { kind, flags, stream, payload }
     }
 
     pub(crate) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) {

@@ -49,7 +49,12 @@ fn a_torn_entry_is_kept_aside_and_remembered_and_never_guessed() {
     let (_keep, journal) = journal();
     let want = want(3, None);
     let whole = serde_json::to_string(&Entry::begin(&want, None)).expect("text");
-    let torn = [&whole[..whole.len() / 2], "", &whole.replace("\"version\":1", "\"version\":9"), &whole.replace("rds1/", "rds2/")];
+    let torn = [
+        &whole[..whole.len() / 2],
+        "",
+        &whole.replace("\"version\":1", "\"version\":9"),
+        &whole.replace("rds1/", "rds2/"),
+    ];
     for (at, text) in torn.iter().enumerate() {
         fs::write(journal.path(&want.handle), text).expect("written");
         assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Torn, "{text}");

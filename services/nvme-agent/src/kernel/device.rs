@@ -39,7 +39,8 @@ fn is_named(file: &File, device: &Device) -> io::Result<bool> {
 
 /// True when the opened node is the device that sysfs lists under its name, with the number that was seen there.
 pub(crate) fn opened_is_named(device: &Device) -> io::Result<bool> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK).open(&device.node)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK).open(&device.node)?;
     is_named(&file, device)
 }
 
@@ -119,7 +120,10 @@ pub(crate) fn users(device: &Device) -> io::Result<Vec<String>> {
     users.extend(opened_by(device.number)?);
     // Only after the others: they say who it is.
     if users.is_empty() && !opens_exclusively(device)? {
-        users.push("in use by the kernel (a mount of another namespace, or one that is still being taken off)".to_owned());
+        users.push(
+            "in use by the kernel (a mount of another namespace, or one that is still being taken off)"
+                .to_owned(),
+        );
     }
     Ok(users)
 }
@@ -137,7 +141,9 @@ fn opened_by(number: DevNo) -> io::Result<Vec<String>> {
     let mut users = Vec::new();
     for process in fs::read_dir("/proc")? {
         let process = process?.path();
-        let Some(pid) = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else { continue };
+        let Some(pid) = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else {
+            continue;
+        };
         let open_files = match fs::read_dir(process.join("fd")) {
             Ok(open_files) => open_files,
             Err(error) if has_ended(&error) => continue,

@@ -93,7 +93,13 @@ async fn read(stream: Option<&mut (impl AsyncRead + Unpin)>) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-async fn give_up(lanes: &Lanes, volume: &str, what: &'static str, mut child: Child, place: crate::lanes::Place) {
+async fn give_up(
+    lanes: &Lanes,
+    volume: &str,
+    what: &'static str,
+    mut child: Child,
+    place: crate::lanes::Place,
+) {
     if let Err(error) = child.start_kill() {
         tracing::warn!(%error, what, volume.id = volume, "tool cannot be killed");
     }

@@ -132,9 +132,9 @@ impl Host {
             Signature::Filesystem(kind) => Content::Filesystem(kind, filesystem::ext4_size(&ends.start)),
             Signature::Other(what) => Content::NotProven(format!("it holds {what}")),
             Signature::Nothing if ends.zero => Content::Blank,
-            Signature::Nothing => {
-                Content::NotProven("its first or last 2 MiB hold data, though of no kind that is known".to_owned())
-            }
+            Signature::Nothing => Content::NotProven(
+                "its first or last 2 MiB hold data, though of no kind that is known".to_owned(),
+            ),
         })
     }
 
@@ -162,9 +162,12 @@ impl Host {
     pub(crate) async fn bind(&self, source: BindSource, target: &KubeletPath) -> Result<(), KernelError> {
         let to = target.clone();
         self.off("binding", target, move || {
-            let pinned = |fd: &std::os::fd::OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            let pinned =
+                |fd: &std::os::fd::OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
             let target = to.open()?;
-            let bound = |from: &Path| mount(Some(from), &pinned(&target), None::<&str>, MsFlags::MS_BIND, None::<&str>);
+            let bound = |from: &Path| {
+                mount(Some(from), &pinned(&target), None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            };
             match source {
                 BindSource::Folder(folder) => bound(&pinned(&folder.open()?))?,
                 BindSource::Device(device) => {
@@ -180,7 +183,11 @@ impl Host {
     }
 
     /// Makes a bind read-only. The flags the mount has are given again: a remount would clear them.
-    pub(crate) async fn make_read_only(&self, target: &KubeletPath, keep: MsFlags) -> Result<(), KernelError> {
+    pub(crate) async fn make_read_only(
+        &self,
+        target: &KubeletPath,
+        keep: MsFlags,
+    ) -> Result<(), KernelError> {
         let at = target.clone();
         self.off("making read-only", target, move || {
             let target = at.open()?;

@@ -1,7 +1,7 @@
 //! The loop of a publication, and its opposite.
 
 use nix::mount::MsFlags;
-use proto::fault::{Fault, Reason};
+use proto::fault::Fault;
 use tracing::Instrument as _;
 
 use super::plan::{Facts, Step, Target, Want, plan};
@@ -47,11 +47,11 @@ pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(
             Step::Done => return Ok(()),
             Step::Refuse(refusal) => return Err(tell(Failure::PublishRefused(refusal.clone()))),
             Step::Stage => {
-                check_epoch(op, want).await?;
                 ensure_staged(op, &want.stage).await?;
             }
             step => {
-                let span = tracing::info_span!("publish", volume.id = %op.handle, target = %want.target, ?step);
+                let span =
+                    tracing::info_span!("publish", volume.id = %op.handle, target = %want.target, ?step);
                 act(op, want, &wanted, &seen, step).instrument(span).await.map_err(tell)?;
             }
         }
@@ -59,22 +59,6 @@ pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(
         last = Some(step);
     }
     Err(told(op, want, &Failure::NoProgress(format!("{last:?}")), true))
-}
-
-/// A volume that was staged here and lost its path is not staged anew beside the mounts that are left: the path comes
-/// back by itself, or kubelet unstages.
-async fn check_epoch(op: &Operation, want: &Publish) -> Result<(), Fault> {
-    let entry = op.entry().await.map_err(|failure| told(op, want, &failure, false))?;
-    if let Some(entry) = entry
-        && entry.epoch > want.stage.connection.epoch.number()
-    {
-        let message = format!(
-            "volume {} on node {}: the call is of epoch {}, this node has seen epoch {}; attach it again",
-            op.handle, op.node.config.node_name, want.stage.connection.epoch, entry.epoch
-        );
-        return Err(Fault::settled(Reason::StaleEpoch, message));
-    }
-    Ok(())
 }
 
 fn told(op: &Operation, want: &Publish, failure: &Failure, began: bool) -> Fault {
@@ -156,12 +140,17 @@ async fn act(op: &Operation, want: &Publish, wanted: &Want, seen: &Seen, step: &
         Step::Record => {
             let key = target.to_path().to_string_lossy().into_owned();
             let read_only = wanted.read_only;
-            op.amend(|entry| drop(entry.targets.insert(key, journal::Target { read_only }))).await
+            op.amend(|entry| {
+                entry.targets.insert(key, journal::Target { read_only });
+            })
+            .await
         }
         Step::MakeTarget if wanted.block => {
             host.make_file(target).await.map_err(Failure::kernel("making the target file"))
         }
-        Step::MakeTarget => host.make_folder(target).await.map_err(Failure::kernel("making the target folder")),
+        Step::MakeTarget => {
+            host.make_folder(target).await.map_err(Failure::kernel("making the target folder"))
+        }
         Step::Bind => {
             let source = match (&seen.device, wanted.block) {
                 (Some(device), true) => BindSource::Device(device.clone()),
@@ -211,7 +200,15 @@ async fn take_off(op: &Operation, target: &KubeletPath) -> Result<(), Failure> {
             let removed = op.host.remove(target).await;
             removed.map_err(Failure::kernel("removing the target"))?;
             let key = path.to_string_lossy().into_owned();
-            return op.amend(|entry| drop(entry.targets.remove(&key))).await;
+            let known = op.entry().await?.is_some_and(|entry| entry.targets.contains_key(&key));
+            if !known {
+                return Ok(());
+            }
+            return op
+                .amend(|entry| {
+                    entry.targets.remove(&key);
+                })
+                .await;
         }
         op.in_time("unmounting the target")?;
         unmount(op, target).await?;

@@ -143,7 +143,9 @@ mod tests {
             Target::Foreign("tmpfs".to_owned()),
         ];
         let mut all = Vec::new();
-        for (block, read_only, exclusive) in flags.iter().flat_map(|b| flags.iter().flat_map(|r| flags.map(|e| (*b, *r, e)))) {
+        for (block, read_only, exclusive) in
+            flags.iter().flat_map(|b| flags.iter().flat_map(|r| flags.map(|e| (*b, *r, e))))
+        {
             for target in &targets {
                 for recorded in [None, Some(false), Some(true)] {
                     for (staged, others) in [(false, 0), (true, 0), (false, 1), (true, 1)] {

@@ -90,7 +90,11 @@ fn a_name_of_another_volume_epoch_or_prefix_is_refused_with_what_is_allowed() {
     ];
     for change in names {
         let fault = refused(|request| change(connection_of(request)));
-        assert!(fault.message.contains("connection.nqn") && fault.message.contains("allowed is"), "{}", fault.message);
+        assert!(
+            fault.message.contains("connection.nqn") && fault.message.contains("allowed is"),
+            "{}",
+            fault.message
+        );
     }
 }
 

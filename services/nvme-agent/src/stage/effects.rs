@@ -4,6 +4,7 @@ use nix::mount::MsFlags;
 use tracing::Instrument as _;
 
 use super::facts::{Learned, Seen};
+use super::plan::{Content, is_smaller};
 use crate::events::Happening;
 use crate::failure::Failure;
 use crate::filesystem;
@@ -122,7 +123,8 @@ pub(crate) async fn mount(op: &Operation, want: &Stage, seen: &Seen) -> Result<(
         data.push(wish.kind.without_replay().to_owned());
     }
     // Nodes that share one kernel may hold an older copy of the same xfs, which would else keep this one out.
-    if wish.kind == filesystem::Kind::Xfs && op.node.kernel.is_shared() && !data.iter().any(|d| d == "nouuid") {
+    if wish.kind == filesystem::Kind::Xfs && op.node.kernel.is_shared() && !data.iter().any(|d| d == "nouuid")
+    {
         data.push("nouuid".to_owned());
     }
     async {
@@ -131,7 +133,19 @@ pub(crate) async fn mount(op: &Operation, want: &Stage, seen: &Seen) -> Result<(
         mounting.await.map_err(Failure::kernel("mounting"))?;
         let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
         let mounted = mounts.top(&want.staging.to_path()).map(|mount| mount.device.to_string());
-        op.amend(|entry| entry.device = mounted).await
+        // The superblock has told; of the others it is only known once they were grown.
+        let filled = match seen.facts.content {
+            Some(Content::Filesystem(_, Some(size))) if !is_smaller(size, device.size) => Some(Filled {
+                device: device.size.bytes(),
+                filesystem: size_of(&op.host, &want.staging).await?,
+            }),
+            Some(Content::Filesystem(_, _) | Content::Blank | Content::NotProven(_)) | None => None,
+        };
+        op.amend(|entry| {
+            entry.device = mounted;
+            entry.filled = filled;
+        })
+        .await
     }
     .instrument(span)
     .await
@@ -159,7 +173,8 @@ pub(crate) async fn grow(
             let gained = device.size.bytes().saturating_sub(filled.device);
             let least = filled.filesystem + gained / LEAST_GAIN.1 * LEAST_GAIN.0;
             if gained >= MEASURABLE && now < least {
-                let why = format!("{kind} was grown, but has {now} bytes where at least {least} were expected");
+                let why =
+                    format!("{kind} was grown, but has {now} bytes where at least {least} were expected");
                 return Err(Failure::NotGrown(why));
             }
         }

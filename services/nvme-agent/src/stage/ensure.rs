@@ -82,9 +82,10 @@ async fn drive(op: &Operation, want: &Stage, learned: &mut Learned) -> Result<Se
 
 fn did_not_come(want: &Stage, seen: &Seen) -> Failure {
     match &seen.session {
-        Some(session) if session.state != State::Live => {
-            Failure::NotLive { state: session.state.to_string(), addresses: want.connection.addresses.clone() }
-        }
+        Some(session) if session.state != State::Live => Failure::NotLive {
+            state: session.state.to_string(),
+            addresses: want.connection.addresses.clone(),
+        },
         Some(_) => Failure::NoDevice,
         None => Failure::NoSession,
     }
@@ -99,7 +100,11 @@ async fn act(
 ) -> Result<(), Failure> {
     match step {
         Step::UnmountStale => {
-            op.node.reporter.report(&want.handle, &want.claim, Happening::StaleMount(want.staging.to_string()));
+            op.node.reporter.report(
+                &want.handle,
+                &want.claim,
+                Happening::StaleMount(want.staging.to_string()),
+            );
             effects::unmount(op, &want.staging).await
         }
         Step::AskBackend => {
@@ -145,7 +150,9 @@ fn report(op: &Operation, want: &Stage, failure: &Failure) {
         Failure::NoConnection(_) | Failure::NotLive { .. } | Failure::NoDevice => {
             Happening::NoConnection { addresses: want.connection.addresses.clone(), why: failure.to_string() }
         }
-        Failure::Kernel { doing: "checking the filesystem", source } => Happening::Damaged(source.to_string()),
+        Failure::Kernel { doing: "checking the filesystem", source } => {
+            Happening::Damaged(source.to_string())
+        }
         Failure::Kernel { doing, source } => Happening::NotMounted(format!("{doing}: {source}")),
         Failure::Refused(_)
         | Failure::PublishRefused(_)
@@ -196,7 +203,9 @@ async fn withdraw(op: &Operation, want: &Stage) -> Result<(), Failure> {
     }
     match &seen.entry {
         // What else it knows must not be lost.
-        Some(entry) if entry.ever_staged || entry.format != Format::None || !entry.targets.is_empty() => Ok(()),
+        Some(entry) if entry.ever_staged || entry.format != Format::None || !entry.targets.is_empty() => {
+            Ok(())
+        }
         Some(_) => op.forget().await,
         None => Ok(()),
     }

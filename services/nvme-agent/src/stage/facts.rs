@@ -3,13 +3,14 @@
 use proto::nqn::Epoch;
 
 use super::plan::{self, Older, Staging};
-use crate::failure::Failure;
 use crate::facts::BackendFacts;
+use crate::failure::Failure;
+use crate::filesystem::Kind;
 use crate::journal::{Entry, Recall};
 use crate::kernel::{Device, Session, State, volume_of};
 use crate::mounts::{DevNo, Mounts};
 use crate::node::Operation;
-use crate::request::Stage;
+use crate::request::{Access, Stage};
 
 /// What this call has learned on its way, and must not be taken from an earlier one.
 #[derive(Debug, Default)]
@@ -71,8 +72,18 @@ pub(crate) async fn observe(op: &Operation, want: &Stage, learned: &Learned) -> 
         content: learned.content.clone(),
         backend: learned.backend.clone(),
         checked: learned.checked,
+        may_grow: may_grow(op, want).await?,
     };
     Ok(Seen { facts, session, older, entry })
+}
+
+async fn may_grow(op: &Operation, want: &Stage) -> Result<bool, Failure> {
+    match &want.access {
+        Access::Filesystem(wish) if wish.kind == Kind::Ext4 => {
+            op.host.may_grow_ext4_mounted().await.map_err(Failure::kernel("looking at capabilities"))
+        }
+        Access::Filesystem(_) | Access::Block => Ok(true),
+    }
 }
 
 fn entry_fact(entry: &Entry, want: &Stage, torn_beside: bool) -> plan::Entry {
@@ -98,7 +109,12 @@ async fn session_fact(op: &Operation, session: Option<&Session>) -> Result<plan:
     // Opening is only safe on a live path.
     let (opened_is_named, write_protected) =
         op.host.identify(device).await.map_err(Failure::kernel("opening the device"))?;
-    Ok(plan::Session::Live(plan::Device { size: device.size, nsid: device.nsid, opened_is_named, write_protected }))
+    Ok(plan::Session::Live(plan::Device {
+        size: device.size,
+        nsid: device.nsid,
+        opened_is_named,
+        write_protected,
+    }))
 }
 
 fn staging_fact(

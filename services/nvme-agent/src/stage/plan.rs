@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) backend: Option<BackendFacts>,
     /// True when the filesystem was checked during this call.
     pub(crate) checked: bool,
+    /// True when this process may grow it while it is mounted.
+    pub(crate) may_grow: bool,
 }
 
 /// What the journal says.
@@ -242,7 +244,9 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
 
 fn refuse_by_journal(want: &Want, journal: &Journal) -> Option<Refusal> {
     match journal {
-        Journal::Entry(entry) if entry.epoch > want.epoch => Some(Refusal::StaleEpoch { newest: entry.epoch }),
+        Journal::Entry(entry) if entry.epoch > want.epoch => {
+            Some(Refusal::StaleEpoch { newest: entry.epoch })
+        }
         Journal::Entry(entry) if entry.epoch == want.epoch && entry.staged && !entry.same_use => {
             Some(Refusal::StagedOtherwise)
         }
@@ -254,8 +258,8 @@ fn refuse_by_journal(want: &Want, journal: &Journal) -> Option<Refusal> {
 fn clear_the_past(facts: &Facts) -> Option<Step> {
     match (&facts.staging, &facts.older) {
         (Staging::Foreign(what), _) => Some(Step::Refuse(Refusal::StagingTaken(what.clone()))),
-        // Taking off a mount over a path that is neither live nor gone hangs in the kernel.
-        (Staging::Stale, Some(older)) if !older.live => Some(match &facts.backend {
+        // Its mount would hang in the kernel when it is taken off; only as a former owner's it may be cut first.
+        (_, Some(older)) if !older.live => Some(match &facts.backend {
             None => Step::AskBackend,
             Some(backend) if backend.fences(older.epoch) => Step::CutOlder,
             Some(_) => Step::Refuse(Refusal::OlderUndecided { epoch: older.epoch }),
@@ -290,10 +294,14 @@ fn plan_on_device(want: &Want, facts: &Facts, entry: &Entry, device: &Device) ->
         Staging::Volume { read_only } if read_only != want.read_only => {
             Step::Refuse(Refusal::MountedOtherwise { read_only })
         }
-        Staging::Volume { .. } if !want.read_only && entry.filled != Some(device.size) => Step::Grow,
+        Staging::Volume { .. } if !want.read_only && facts.may_grow && entry.filled != Some(device.size) => {
+            Step::Grow
+        }
         Staging::Volume { .. } if !entry.staged => Step::RecordStaged,
         Staging::Volume { .. } => Step::Done,
-        Staging::Clear | Staging::Stale | Staging::Foreign(_) => plan_unmounted(want, kind, facts, entry, device),
+        Staging::Clear | Staging::Stale | Staging::Foreign(_) => {
+            plan_unmounted(want, kind, facts, entry, device)
+        }
     }
 }
 
@@ -310,7 +318,9 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
             plan_format(want, facts, entry, device, false)
         }
         (Content::NotProven(why), _) => Step::Refuse(Refusal::Format(why.clone())),
-        (Content::Filesystem(found, _), _) if *found != kind => Step::Refuse(Refusal::OtherFilesystem(*found)),
+        (Content::Filesystem(found, _), _) if *found != kind => {
+            Step::Refuse(Refusal::OtherFilesystem(*found))
+        }
         (Content::Filesystem(Kind::Ext4, size), _) if !want.read_only => {
             if size.is_none_or(|size| is_smaller(size, device.size)) {
                 Step::GrowUnmounted
@@ -325,7 +335,7 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
 }
 
 /// A filesystem ends at a multiple of its block size.
-fn is_smaller(filesystem: ByteSize, device: ByteSize) -> bool {
+pub(crate) fn is_smaller(filesystem: ByteSize, device: ByteSize) -> bool {
     const LARGEST_BLOCK: u64 = 65536;
     filesystem.bytes().saturating_add(LARGEST_BLOCK) <= device.bytes()
 }
@@ -349,7 +359,9 @@ fn missing_proof_here(want: &Want, facts: &Facts, entry: &Entry) -> Option<&'sta
     if want.read_only {
         Some("it is to be used read-only")
     } else if entry.torn_beside || facts.journal == Journal::Torn {
-        Some("an entry of this node's journal was damaged, so it is not known whether the volume was ever in use here")
+        Some(
+            "an entry of this node's journal was damaged, so it is not known whether the volume was ever in use here",
+        )
     } else if entry.staged || entry.ever_staged || entry.format == Format::Acknowledged {
         Some("this node's journal shows that it was in use before")
     } else {
@@ -363,7 +375,10 @@ fn missing_proof_of_backend(want: &Want, device: &Device, backend: &BackendFacts
     } else if let Some(source) = &backend.content_source {
         Some(format!("it was made from {source}"))
     } else if backend.epoch != want.epoch {
-        Some(format!("the appliance is at epoch {}, this attachment is of epoch {}", backend.epoch, want.epoch))
+        Some(format!(
+            "the appliance is at epoch {}, this attachment is of epoch {}",
+            backend.epoch, want.epoch
+        ))
     } else if !backend.attached {
         Some("the appliance does not have it attached to this node".to_owned())
     } else if backend.size != device.size {

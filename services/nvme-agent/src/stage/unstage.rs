@@ -89,7 +89,9 @@ pub(crate) fn plan(facts: &Facts) -> Step {
             Some(backend) if backend.fences(epoch) => Step::Cut,
             Some(_) => Step::RefuseUndecided,
         },
-        Some((_, true)) | None if !facts.published.is_empty() => Step::RefusePublished(facts.published.clone()),
+        Some((_, true)) | None if !facts.published.is_empty() => {
+            Step::RefusePublished(facts.published.clone())
+        }
         Some((_, true)) | None if facts.mounted == Mounted::Volume => Step::Unmount,
         Some((_, true)) => Step::Disconnect,
         None if facts.recorded => Step::Forget,
@@ -156,11 +158,17 @@ async fn drive(op: &Operation, staging: &KubeletPath) -> Result<(), Failure> {
 }
 
 fn undecided(op: &Operation, session: &Session, why: &str) -> Failure {
-    let epoch = volume_of(&op.node.config.nqn_prefixes, &session.nqn).map(|(_, epoch)| epoch).unwrap_or_default();
+    let epoch =
+        volume_of(&op.node.config.nqn_prefixes, &session.nqn).map(|(_, epoch)| epoch).unwrap_or_default();
     Failure::PathUndecided { epoch, state: session.state.to_string(), why: why.to_owned() }
 }
 
-fn mounted(mounts: &Mounts, session: Option<&Session>, entry: Option<&Entry>, staging: &KubeletPath) -> Mounted {
+fn mounted(
+    mounts: &Mounts,
+    session: Option<&Session>,
+    entry: Option<&Entry>,
+    staging: &KubeletPath,
+) -> Mounted {
     let Some(mount) = mounts.top(&staging.to_path()) else { return Mounted::Nothing };
     let device = session.and_then(|session| session.device.as_ref());
     let of_session = device.is_some_and(|device| mount.is_filesystem_of(device.number, &device.node));
@@ -182,7 +190,9 @@ fn published(
 ) -> Vec<String> {
     let staging = staging.to_path();
     let mut points: Vec<_> = match session.and_then(|session| session.device.as_ref()) {
-        Some(device) => mounts.of_device(device.number, &device.node).map(|mount| mount.point.clone()).collect(),
+        Some(device) => {
+            mounts.of_device(device.number, &device.node).map(|mount| mount.point.clone()).collect()
+        }
         None => Vec::new(),
     };
     let targets = entry.into_iter().flat_map(|entry| entry.targets.keys()).map(std::path::PathBuf::from);
@@ -200,7 +210,11 @@ pub(crate) async fn end_session(op: &Operation, session: &Session) -> Result<(),
         if let Some(device) = &session.device {
             let until = op.deadline.at_most(IDLE_PATIENCE);
             loop {
-                let users = op.host.users(device).await.map_err(Failure::kernel("looking for users of the device"))?;
+                let users = op
+                    .host
+                    .users(device)
+                    .await
+                    .map_err(Failure::kernel("looking for users of the device"))?;
                 if users.is_empty() {
                     break;
                 }
@@ -247,7 +261,9 @@ mod tests {
             for mounted in [Mounted::Nothing, Mounted::Volume, Mounted::Foreign("x".to_owned())] {
                 for session in [None, Some((epoch(3), true)), Some((epoch(3), false))] {
                     for recorded in [false, true] {
-                        for backend in [None, Some(backend(3, true)), Some(backend(4, true)), Some(backend(3, false))] {
+                        for backend in
+                            [None, Some(backend(3, true)), Some(backend(4, true)), Some(backend(3, false))]
+                        {
                             let (published, mounted) = (published.clone(), mounted.clone());
                             all.push(Facts { published, mounted, session, recorded, backend });
                         }
@@ -273,7 +289,9 @@ mod tests {
 
     #[test]
     fn what_is_mounted_or_published_is_never_disconnected() {
-        for facts in all().into_iter().filter(|facts| facts.mounted != Mounted::Nothing || !facts.published.is_empty()) {
+        for facts in
+            all().into_iter().filter(|facts| facts.mounted != Mounted::Nothing || !facts.published.is_empty())
+        {
             assert!(!matches!(plan(&facts), Step::Disconnect | Step::Forget | Step::Done), "{facts:?}");
         }
     }
@@ -301,7 +319,10 @@ mod tests {
                 steps += 1;
                 assert!(steps < MOST_STEPS, "{facts:?}");
                 match plan(&facts) {
-                    Step::Done | Step::RefusePublished(_) | Step::RefuseForeign(_) | Step::RefuseUndecided => break,
+                    Step::Done
+                    | Step::RefusePublished(_)
+                    | Step::RefuseForeign(_)
+                    | Step::RefuseUndecided => break,
                     Step::AskBackend => {
                         let backend = BackendFacts {
                             size: ByteSize::GIB,

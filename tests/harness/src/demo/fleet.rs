@@ -25,6 +25,7 @@ const READY: Duration = Duration::from_secs(20);
 pub(crate) struct Fleet {
     settings: Settings,
     processes: Vec<Process>,
+    backend: Option<SocketAddr>,
     logs: PathBuf,
     root: PathBuf,
 }
@@ -42,7 +43,7 @@ impl Fleet {
     pub(crate) fn new(world: &World, collector: &Collector) -> Result<Self> {
         let settings = Settings::prepare(world, Some(collector.endpoint()))?;
         let logs = world.folder("logs")?;
-        Ok(Self { settings, processes: Vec::new(), logs, root: world.root().to_owned() })
+        Ok(Self { settings, processes: Vec::new(), backend: None, logs, root: world.root().to_owned() })
     }
 
     /// The folder of this run.
@@ -109,6 +110,7 @@ impl Fleet {
         let [relay, backend, relay_admin, backend_admin, front_admin] = free_addresses()?;
         let mut admins =
             vec![("event-relay", relay_admin), ("rds-backend", backend_admin), ("csi-front", front_admin)];
+        self.backend = Some(backend);
         let arguments = self.settings.relay(relay, relay_admin)?;
         self.launch("event-relay", arguments, record)?;
         let arguments = self.settings.backend(backend, backend_admin, relay, appliance)?;
@@ -191,18 +193,17 @@ impl Fleet {
     }
 
     /// What to try while everything keeps running.
-    pub(crate) fn invite(&self, narrator: &Narrator) {
+    pub(crate) fn invite(&self, narrator: &Narrator) -> Result<()> {
         narrator.heading("Everything keeps running. In another terminal:");
-        let rdsctl = std::env::current_exe().map(|here| here.with_file_name("rdsctl")).unwrap_or_default();
-        for line in self.settings.invitations(&rdsctl) {
+        let rdsctl = std::env::current_exe().context("where is this program?")?.with_file_name("rdsctl");
+        let backend = self.backend.context("the backend has no address")?;
+        for line in self.settings.invitations(&rdsctl, backend, &self.settings.node("node-a")?)? {
             narrator.say(format!("  {line}"));
         }
-        narrator.aside(format!(
-            "  logs: {}   events: {}",
-            self.logs.display(),
-            self.settings.events.display()
-        ));
+        let (logs, events) = (self.logs.display(), self.settings.events.display());
+        narrator.aside(format!("  logs: {logs}   events: {events}"));
         narrator.aside(format!("  to end it: Ctrl-C here, or kill {}", std::process::id()));
+        Ok(())
     }
 }
 

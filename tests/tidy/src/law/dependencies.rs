@@ -8,7 +8,7 @@ use crate::tree::Tree;
 /// Crates of others that speak a foreign language, and the only crates of ours that may use them.
 const OWNERS: [(&str, &[&str]); 4] = [
     // SSH: the driver's side, the appliance's side, and the harness that makes their keys.
-    ("russh", &["rds-backend", "routeros-sim", "harness"]),
+    ("russh", &["rds-backend", "routeros-sim", "harness", "bench"]),
     // The kernel.
     ("nix", &["nvme-agent"]),
     // Kubernetes: Events; the UID of kube-system; the operator's kubeconfig.

@@ -27,18 +27,13 @@ fn fields(all: &[(&str, &str)]) -> Vec<u8> {
 async fn answer_to(authority: Option<&str>, endpoint: &str) -> Frame {
     let path = endpoint.trim_start_matches("unix://");
     let mut stream = UnixStream::connect(path).await.unwrap();
-    let mut headers = vec![
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/grpc.health.v1.Health/Check"),
-    ];
+    let mut headers =
+        vec![(":method", "POST"), (":scheme", "http"), (":path", "/grpc.health.v1.Health/Check")];
     headers.extend(authority.map(|authority| (":authority", authority)));
     headers.extend([("content-type", "application/grpc"), ("te", "trailers")]);
     stream.write_all(PREFACE).await.unwrap();
     Frame::new(SETTINGS, 0, 0, Vec::new()).write(&mut stream).await;
-    Frame::new(HEADERS, COMPLETE, 1, fields(&headers))
-        .write(&mut stream)
-        .await;
+    Frame::new(HEADERS, COMPLETE, 1, fields(&headers)).write(&mut stream).await;
     loop {
         let frame = Frame::read(&mut stream).await;
         if frame.stream == 1 {
@@ -52,11 +47,7 @@ async fn localhost_and_no_authority_are_served_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, _handle) = serve_probe(unix(&folder).await).await;
     for authority in [None, Some("localhost")] {
-        assert_eq!(
-            answer_to(authority, &endpoint).await.kind,
-            HEADERS,
-            "{authority:?}"
-        );
+        assert_eq!(answer_to(authority, &endpoint).await.kind, HEADERS, "{authority:?}");
     }
 }
 

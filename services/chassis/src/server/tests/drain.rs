@@ -39,18 +39,14 @@ async fn serve_gate(
     let listener = unix(&folder).await;
     let endpoint = listener.endpoint();
     let (handle, shutdown) = Shutdown::manual();
-    let server = Server::new(listener)
-        .grace(grace)
-        .add(HealthServer::new(gate.clone()));
+    let server = Server::new(listener).grace(grace).add(HealthServer::new(gate.clone()));
     let (health, stop) = (health.clone(), shutdown.clone());
     let serving = tokio::spawn(async move { server.serve(&health, stop).await });
     (folder, endpoint, handle, shutdown, serving)
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work)
-        .await
-        .expect("in time")
+    tokio::time::timeout(Duration::from_secs(20), work).await.expect("in time")
 }
 
 #[tokio::test]
@@ -59,12 +55,7 @@ async fn a_call_in_flight_is_finished_and_meanwhile_the_process_is_not_ready_and
     let (_folder, endpoint, handle, shutdown, serving) =
         serve_gate(&gate, &health, Duration::from_secs(20)).await;
     let admin = AdminListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let admin = tokio::spawn(admin::serve(
-        admin,
-        Arc::new(Registry::default()),
-        health.clone(),
-        shutdown,
-    ));
+    let admin = tokio::spawn(admin::serve(admin, Arc::new(Registry::default()), health.clone(), shutdown));
     let mut caller = client("probe", &endpoint, None);
     let call = tokio::spawn(async move { ask(&mut caller, "").await });
     within(gate.arrived.notified()).await;
@@ -76,20 +67,12 @@ async fn a_call_in_flight_is_finished_and_meanwhile_the_process_is_not_ready_and
         }
     })
     .await;
-    let refused = within(ask(&mut client("probe", &endpoint, None), ""))
-        .await
-        .unwrap_err();
+    let refused = within(ask(&mut client("probe", &endpoint, None), "")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
-    assert!(
-        !serving.is_finished() && !admin.is_finished(),
-        "both stay for the call in flight"
-    );
+    assert!(!serving.is_finished() && !admin.is_finished(), "both stay for the call in flight");
 
     gate.open.notify_one();
-    within(call)
-        .await
-        .unwrap()
-        .expect("the call in flight is answered");
+    within(call).await.unwrap().expect("the call in flight is answered");
     within(serving).await.unwrap().unwrap();
     within(admin).await.unwrap().unwrap();
 }
