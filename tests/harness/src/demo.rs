@@ -28,7 +28,7 @@ use crate::leftovers::Leftovers;
 use crate::trace::Trace;
 use crate::world::World;
 use fleet::Fleet;
-use narrator::Narrator;
+use narrator::{Narrator, brief};
 use play::Play;
 use record::Record;
 
@@ -180,11 +180,15 @@ async fn story(
 
 fn epilogue(narrator: &Narrator, events: &Path, collector: &Collector, trace: &str) -> Result<()> {
     narrator.heading("Events of this run, as kubectl would show them");
-    narrator.aside(format!("  {:<10} {:<8} {:<20} {:<34} NOTE", "NAMESPACE", "TYPE", "REASON", "REGARDING"));
+    let row = |cells: [&str; 6]| {
+        let [namespace, count, kind, reason, regarding, note] = cells;
+        format!("  {namespace:<9} {count:>5}  {kind:<7} {reason:<18} {regarding:<36} {note}")
+    };
+    narrator.aside(row(["NAMESPACE", "COUNT", "TYPE", "REASON", "REGARDING", "NOTE"]));
     for event in crate::events::read(events)? {
-        let regarding = format!("{}/{}", event.regarding.kind, event.regarding.name);
-        let (namespace, kind, reason) = (event.namespace, event.kind, event.reason);
-        narrator.say(format!("  {namespace:<10} {kind:<8} {reason:<20} {regarding:<34} {}", event.note));
+        let regarding = brief(&format!("{}/{}", event.regarding.kind, event.regarding.name));
+        let (count, note) = (event.count.to_string(), brief(&event.note));
+        narrator.say(row([&event.namespace, &count, &event.kind, &event.reason, &regarding, &note]));
     }
     narrator.heading(
         "One trace: from the claim to the mount on node-a, down to the SSH command, mkfs, mount and Event",

@@ -90,7 +90,7 @@ fn write_private(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
+    options.write(true).create(true).truncate(true).mode(0o600);
     options
         .open(file)
         .and_then(|mut open| open.write_all(text.as_bytes()))

@@ -120,11 +120,13 @@ impl Stack {
         let (front, _, _) = start!(csi_front, "csi-front", arguments);
 
         let mut services = vec![front];
-        let agents = Vec::new();
-        let _ = portal;
+        let mut agents = Vec::new();
         let mut nodes = Vec::new();
         for name in ["node-a", "node-b"] {
             let node = settings.node(name)?;
+            let (agent, _, _) =
+                start!(nvme_agent, "nvme-agent", settings.agent(&node, ANY, backend, relay, portal)?);
+            agents.push(agent);
             let (front, _, _) = start!(csi_front, "csi-front", settings.node_front(&node, ANY)?);
             services.push(front);
             nodes.push(introduce(&node).await?);
@@ -246,16 +248,7 @@ fn admin_of<'a>(listener: impl Into<Option<&'a AdminListener>>) -> Result<Socket
 }
 
 async fn introduce(node: &NodeSettings) -> Result<Node> {
-    {
-        let channel = dial(&node.csi)?;
-        Ok(Node {
-            name: node.name.clone(),
-            id: proto::id::NodeId::issue(&node.name)?.to_string(),
-            kubelet: node.kubelet.clone(),
-            csi: proto::csi::v1::node_client::NodeClient::new(channel.clone()),
-            identity: proto::csi::v1::identity_client::IdentityClient::new(channel),
-        })
-    }
+    Node::introduce(&node.name, node.kubelet.clone(), dial(&node.csi)?).await
 }
 
 fn dial(socket: &Path) -> Result<Channel> {

@@ -6,13 +6,12 @@ use std::time::Duration;
 use crate::collector::Span;
 
 /// Attributes worth a place in the tree, in the order they are shown.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 10] = [
     "routeros.verb",
     "appliance",
     "nqn",
     "filesystem",
     "device",
-    "target",
     "step",
     "size",
     "event.reason",
@@ -62,16 +61,16 @@ impl Trace {
         self.spans.iter().map(|span| span.service.as_str()).collect()
     }
 
-    /// The tree, roots first. A span whose parent has not arrived is a root. The two ends of a call have one name and
-    /// become one line: that of the side that did the work.
+    /// The tree, roots first. A span whose parent has not arrived is a root. What says the same thing twice is one
+    /// line: the two ends of a call (that of the side that did the work), and a span named as the call it is in.
     pub fn tree(&self) -> Vec<Line> {
         let by_id: BTreeMap<&str, &Span> = self.spans.iter().map(|span| (span.id.as_str(), span)).collect();
-        let answered: BTreeSet<&str> = self.spans.iter().filter_map(|span| caller(span, &by_id)).collect();
+        let hidden: BTreeSet<&str> = self.spans.iter().filter_map(|span| repeated(span, &by_id)).collect();
         let mut children: BTreeMap<&str, Vec<&Span>> = BTreeMap::new();
-        for span in self.spans.iter().filter(|span| !answered.contains(span.id.as_str())) {
+        for span in self.spans.iter().filter(|span| !hidden.contains(span.id.as_str())) {
             let mut parent = span.parent.as_str();
-            while answered.contains(parent) {
-                parent = by_id.get(parent).map_or("", |caller| caller.parent.as_str());
+            while hidden.contains(parent) {
+                parent = by_id.get(parent).map_or("", |above| above.parent.as_str());
             }
             let parent = if by_id.contains_key(parent) { parent } else { "" };
             children.entry(parent).or_default().push(span);
@@ -85,10 +84,14 @@ impl Trace {
     }
 }
 
-/// The calling end of the call that `span` is the answering end of.
-fn caller<'a>(span: &'a Span, by_id: &BTreeMap<&str, &'a Span>) -> Option<&'a str> {
+/// Which of `span` and its parent says nothing that the other does not say.
+fn repeated<'a>(span: &'a Span, by_id: &BTreeMap<&str, &'a Span>) -> Option<&'a str> {
     let parent = by_id.get(span.parent.as_str())?;
-    (parent.name == span.name && span.name.contains('/')).then_some(parent.id.as_str())
+    if parent.name == span.name && span.name.contains('/') {
+        return Some(&parent.id);
+    }
+    let call = parent.name.rsplit_once('/').is_some_and(|(_, method)| method == span.name);
+    (call && parent.service == span.service).then_some(span.id.as_str())
 }
 
 fn branch(children: &BTreeMap<&str, Vec<&Span>>, of: &str, indent: &str, lines: &mut Vec<Line>) {

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::trace::Line;
 
+/// Hex digits of a slot, and how many of them are shown.
+const SLOT_DIGITS: usize = 28;
+const SHOWN_DIGITS: usize = 8;
+
 const GREEN: &str = "32";
 const RED: &str = "31";
 const DIM: &str = "2";
@@ -14,6 +18,29 @@ const BOLD: &str = "1";
 /// One line to standard output. Nobody left to read it is no reason to stop before everything is cleaned up.
 fn put(text: impl Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A text as the story tells it: slots with their first digits only, and without the trace id a message ends in.
+pub(crate) fn brief(text: &str) -> String {
+    let text = match text.rfind(" (trace ") {
+        Some(at) if text.ends_with(')') => &text[..at],
+        _ => text,
+    };
+    let mut parts = text.split("csi-");
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        told.push_str("csi-");
+        match digits {
+            SLOT_DIGITS => {
+                told.push_str(&part[..SHOWN_DIGITS]);
+                told.push('…');
+                told.push_str(&part[SLOT_DIGITS..]);
+            }
+            _ => told.push_str(part),
+        }
+    }
+    told
 }
 
 /// Writes to standard output.
@@ -75,5 +102,20 @@ impl Narrator {
                 put(format_args!("  {text}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_told_by_its_first_digits_and_everything_else_as_it_is() {
+        let slot = "csi-cff6594eabc44159512b911eeebd";
+        assert_eq!(
+            brief(&format!("nqn.x:{slot}.e2 on csi-front (trace 0af7)")),
+            "nqn.x:csi-cff6594e….e2 on csi-front"
+        );
+        assert_eq!(brief("nothing to cut (here)"), "nothing to cut (here)");
     }
 }

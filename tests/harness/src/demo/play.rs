@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tracing::Instrument;
 
 use super::machine;
-use super::narrator::Narrator;
+use super::narrator::{Narrator, brief};
 use crate::appliance::Appliance;
 use crate::leftovers::Leftovers;
 use crate::orchestrator::{Access, Controller, Node, PublishContext, Volume, Wish};
@@ -85,7 +85,7 @@ impl Play<'_> {
             field(&publish, "epoch")?,
             field(&publish, "nqn")?
         );
-        self.narrator.done(clock.elapsed(), text);
+        self.narrator.done(clock.elapsed(), brief(&text));
         Ok(publish)
     }
 
@@ -189,10 +189,8 @@ impl Play<'_> {
         let clock = Instant::now();
         match self.controller.attach(&at.volume, &self.a).await {
             Err(status) if status.code() == Code::FailedPrecondition => {
-                self.narrator.done(
-                    clock.elapsed(),
-                    format!("attaching it to node-a as well is refused: {}", status.message()),
-                );
+                let text = format!("attaching it to node-a as well is refused: {}", brief(status.message()));
+                self.narrator.done(clock.elapsed(), text);
                 Ok(())
             }
             Err(status) => Err(said("ControllerPublishVolume")(status)),
@@ -202,6 +200,7 @@ impl Play<'_> {
 
     /// Takes it away from node-b, which still has it mounted, and shows that node-b cannot come back.
     async fn force_away(&mut self, at: &InUse) -> Result<()> {
+        self.narrator.heading("It is taken away by force from node-b, which still has it mounted");
         self.detach(&at.volume, false).await?;
         let clock = Instant::now();
         let nqn = field(&at.publish, "nqn")?;
@@ -210,10 +209,10 @@ impl Play<'_> {
             .await?
         {
             Admission::Refused(why) => {
-                let text = format!(
-                    "node-b knocks again as {}: refused, {why}",
-                    nqn.rsplit(':').next().unwrap_or(nqn)
-                );
+                let left = self.appliance.sessions().await?;
+                ensure!(left == 0, "{left} sessions to the appliance are still open");
+                let text =
+                    format!("node-b knocks again as {}: refused, {why}; no session is left", brief(nqn));
                 self.narrator.done(clock.elapsed(), text);
             }
             Admission::Connected => bail!("the former owner was let in again as {nqn}"),

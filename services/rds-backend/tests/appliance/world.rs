@@ -1,0 +1,230 @@
+//! A simulated appliance, the service in front of it, and a caller of each role.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chassis::channel::{Channel, Upstream};
+use chassis::deadline::Deadline;
+use chassis::server::Listen;
+use chassis::shutdown::{Shutdown, ShutdownHandle};
+use chassis::tls::{Tls, TlsFiles};
+use proto::fault::Fault;
+use proto::id::NodeId;
+use proto::rds::volume::v1::appliances_client::AppliancesClient;
+use proto::rds::volume::v1::volume_facts_client::VolumeFactsClient;
+use proto::rds::volume::v1::volumes_client::VolumesClient;
+use proto::rds::volume::v1::{
+    AccessClass, ApplianceStatus, AttachVolumeRequest, AttachVolumeResponse, Claim, DetachVolumeRequest,
+    DetachVolumeResponse, EnsureVolumeRequest, EnsureVolumeResponse, GetApplianceStatusRequest,
+};
+use proto::size::ByteSize;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rds_backend::{ApplianceConfig, Config, Listeners};
+use routeros_sim::Simulator;
+use tempfile::TempDir;
+
+/// How long something that must happen may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct World {
+    pub(crate) sim: Simulator,
+    pub(crate) config: Config,
+    folder: TempDir,
+    authority: CertifiedIssuer<'static, KeyPair>,
+    endpoint: String,
+    _stop: ShutdownHandle,
+}
+
+impl World {
+    /// Everything up, and the connection to the appliance warm.
+    pub(crate) async fn warm() -> Self {
+        let world = Self::start(|_| {}).await;
+        world.until_connected().await;
+        world.sim.clear_journal();
+        world
+    }
+
+    /// The service in front of an appliance that `set` has prepared.
+    pub(crate) async fn start(set: impl FnOnce(&mut routeros_sim::Config)) -> Self {
+        let sim_folder = |folder: &TempDir| folder.path().join("sim");
+        let folder = tempfile::tempdir().unwrap();
+        let public = ssh_key(&folder.path().join("id_ed25519"));
+        let mut sim_config = routeros_sim::Config::new(sim_folder(&folder), "csi", vec![public]);
+        set(&mut sim_config);
+        let sim = Simulator::start(sim_config).await.unwrap();
+        let config = |tls: Tls| config(&sim, folder.path(), tls);
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let config = config(tls(&authority, folder.path(), "rds-backend"));
+        let (endpoint, stop) = serve(&config).await;
+        Self { sim, config, folder, authority, endpoint, _stop: stop }
+    }
+
+    /// Starts the service anew with what `config` holds now.
+    pub(crate) async fn restart(&mut self) {
+        (self.endpoint, self._stop) = serve(&self.config).await;
+    }
+
+    pub(crate) fn channel(&self, role: &str) -> Channel {
+        let tls = tls(&self.authority, self.folder.path(), role);
+        Upstream::new("rds-backend", self.endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
+    }
+
+    pub(crate) fn volumes(&self) -> VolumesClient<Channel> {
+        VolumesClient::new(self.channel("csi-front"))
+    }
+
+    pub(crate) fn facts(&self) -> VolumeFactsClient<Channel> {
+        VolumeFactsClient::new(self.channel("nvme-agent"))
+    }
+
+    pub(crate) async fn status(&self) -> ApplianceStatus {
+        let answer = AppliancesClient::new(self.channel("rdsctl"))
+            .get_appliance_status(GetApplianceStatusRequest::default())
+            .await
+            .unwrap();
+        answer.into_inner().appliances.remove(0)
+    }
+
+    pub(crate) async fn until_connected(&self) {
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let status = self.status().await;
+            if status.reachable {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < give_up, "{}", status.problem);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Commands that were asked since the journal was cleared.
+    pub(crate) fn commands(&self) -> usize {
+        self.sim.journal().len()
+    }
+
+    pub(crate) async fn create(&self, request: EnsureVolumeRequest) -> Result<EnsureVolumeResponse, Fault> {
+        answer(self.volumes().ensure_volume(within(PATIENCE, request)).await)
+    }
+
+    /// A 1 GiB volume for one node; its handle.
+    pub(crate) async fn volume(&self, name: &str) -> String {
+        self.create(order(name)).await.unwrap().volume.unwrap().handle
+    }
+
+    pub(crate) async fn attach(&self, handle: &str, node: &str) -> Result<AttachVolumeResponse, Fault> {
+        self.attach_as(handle, node, AccessClass::SingleNodeFilesystem, false).await
+    }
+
+    pub(crate) async fn attach_as(
+        &self,
+        handle: &str,
+        node: &str,
+        class: AccessClass,
+        read_only: bool,
+    ) -> Result<AttachVolumeResponse, Fault> {
+        let request = AttachVolumeRequest {
+            handle: handle.to_owned(),
+            node_id: node_id(node),
+            read_only,
+            access_class: class.into(),
+        };
+        answer(self.volumes().attach_volume(within(PATIENCE, request)).await)
+    }
+
+    pub(crate) async fn detach(&self, handle: &str, node: &str) -> Result<DetachVolumeResponse, Fault> {
+        let request = DetachVolumeRequest {
+            handle: handle.to_owned(),
+            node_id: if node.is_empty() { String::new() } else { node_id(node) },
+        };
+        answer(self.volumes().detach_volume(within(PATIENCE, request)).await)
+    }
+
+    /// The volume's row, as the appliance has it.
+    pub(crate) fn row(&self, handle: &str) -> Option<serde_json::Value> {
+        let (_, slot) = handle.split_once('/').unwrap();
+        self.sim.disks().into_iter().find(|row| row["slot"] == slot)
+    }
+}
+
+pub(crate) fn answer<T>(result: Result<tonic::Response<T>, tonic::Status>) -> Result<T, Fault> {
+    result.map(tonic::Response::into_inner).map_err(|status| Fault::from_status(&status, "rds-backend"))
+}
+
+pub(crate) fn within<T>(limit: Duration, message: T) -> tonic::Request<T> {
+    Deadline::after(limit).request(message)
+}
+
+pub(crate) fn node_id(name: &str) -> String {
+    NodeId::issue(name).unwrap().to_string()
+}
+
+pub(crate) fn order(name: &str) -> EnsureVolumeRequest {
+    EnsureVolumeRequest {
+        name: name.to_owned(),
+        required_bytes: ByteSize::GIB.bytes(),
+        access_class: AccessClass::SingleNodeFilesystem.into(),
+        claim: Some(Claim {
+            namespace: "demo".to_owned(),
+            name: "data".to_owned(),
+            volume_name: String::new(),
+        }),
+        ..EnsureVolumeRequest::default()
+    }
+}
+
+async fn serve(config: &Config) -> (String, ShutdownHandle) {
+    let listeners = Listeners::bind(config).await.unwrap();
+    let endpoint = listeners.grpc.endpoint();
+    let (stop, shutdown) = Shutdown::manual();
+    tokio::spawn(rds_backend::serve(config.clone(), listeners, shutdown));
+    (endpoint, stop)
+}
+
+fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
+    Config {
+        listen: Listen::Tcp(([127, 0, 0, 1], 0).into()),
+        admin_listen: None,
+        tls,
+        appliances: vec![ApplianceConfig {
+            name: "rds1".parse().unwrap(),
+            ssh: sim.ssh_addr().to_string(),
+            user: "csi".to_owned(),
+            storage: vec![sim.portal_addr()],
+            directories: vec!["/raid1/volumes".to_owned()],
+            reserve: ByteSize::GIB,
+            host_keys: vec![sim.host_key_fingerprint().parse().unwrap()],
+        }],
+        ssh_key: folder.join("id_ed25519"),
+        nqn_prefix: "nqn.2026-09.io.srvlab:rds".parse().unwrap(),
+        cluster_id: Some("test".parse().unwrap()),
+        event_relay: None,
+        instance: "test".to_owned(),
+        require_patched: false,
+        shutdown_grace: Duration::from_secs(1),
+    }
+}
+
+/// Writes a new ed25519 key; returns its public half.
+fn ssh_key(path: &Path) -> String {
+    use russh::keys::ssh_key::LineEnding;
+    use russh::keys::{Algorithm, PrivateKey, key::safe_rng};
+    let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
+    std::fs::write(path, key.to_openssh(LineEnding::LF).unwrap().as_bytes()).unwrap();
+    key.public_key().to_openssh().unwrap()
+}
+
+fn tls(authority: &CertifiedIssuer<'static, KeyPair>, folder: &Path, role: &str) -> Tls {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![role.to_owned()]).unwrap();
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let at = |what: &str| folder.join(format!("{role}.{what}"));
+    let files = TlsFiles { cert: at("crt"), key: at("key"), ca: at("ca") };
+    std::fs::write(&files.cert, certificate.pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    std::fs::write(&files.ca, authority.pem()).unwrap();
+    Tls::load(&files).unwrap()
+}
