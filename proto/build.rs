@@ -42,17 +42,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Names of the fields of `message` that carry the option `csi_secret`.
 fn secret_fields(pool: &DescriptorPool, message: &MessageDescriptor) -> Result<Vec<String>, Box<dyn Error>> {
-    let option = pool
-        .get_extension_by_name("csi.v1.csi_secret")
-        .ok_or("csi.v1.csi_secret is not defined")?;
+    let option = pool.get_extension_by_name("csi.v1.csi_secret").ok_or("csi.v1.csi_secret is not defined")?;
     let is_secret = |options: &protox::prost_reflect::DynamicMessage| {
         *options.get_extension(&option) == Value::Bool(true)
     };
-    Ok(message
-        .fields()
-        .filter(|f| is_secret(&f.options()))
-        .map(|f| f.name().to_owned())
-        .collect())
+    Ok(message.fields().filter(|f| is_secret(&f.options())).map(|f| f.name().to_owned()).collect())
 }
 
 fn write_debug(
@@ -62,10 +56,7 @@ fn write_debug(
 ) -> Result<(), std::fmt::Error> {
     let name = message.name();
     writeln!(out, "impl ::core::fmt::Debug for {name} {{")?;
-    writeln!(
-        out,
-        "    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{"
-    )?;
+    writeln!(out, "    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{")?;
     write!(out, "        f.debug_struct(\"{name}\")")?;
     for field in message.fields().filter(|f| !secret.iter().any(|s| s == f.name())) {
         write!(out, ".field(\"{0}\", &self.{0})", field.name())?;

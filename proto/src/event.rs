@@ -199,11 +199,7 @@ impl FromStr for EventReason {
     type Err = UnknownReason;
     fn from_str(text: &str) -> Result<Self, UnknownReason> {
         let unknown = || UnknownReason(text.chars().take(64).collect());
-        CATALOGUE
-            .iter()
-            .find(|entry| entry.name == text)
-            .map(|entry| entry.reason)
-            .ok_or_else(unknown)
+        CATALOGUE.iter().find(|entry| entry.name == text).map(|entry| entry.reason).ok_or_else(unknown)
     }
 }
 
@@ -216,10 +212,7 @@ mod tests {
         for entry in CATALOGUE {
             assert_eq!(entry.reason.entry(), entry);
             assert_eq!(entry.name.parse(), Ok(entry.reason));
-            assert!(
-                entry.name.len() <= 128 && entry.action.len() <= 128,
-                "limits of the Events API"
-            );
+            assert!(entry.name.len() <= 128 && entry.action.len() <= 128, "limits of the Events API");
         }
         assert!("provisioned".parse::<EventReason>().is_err());
     }

@@ -134,10 +134,7 @@ impl Reason {
     }
 
     fn from_wire(text: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .unwrap_or(Self::Internal)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Self::Internal)
     }
 
     /// The gRPC code a tool sees. CSI's own codes are chosen in csi-front, per call.
@@ -190,20 +187,12 @@ pub struct Fault {
 impl Fault {
     /// Nothing was changed and nothing is pending: this was observed.
     pub fn settled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            settled: true,
-            message: message.into(),
-        }
+        Self { reason, settled: true, message: message.into() }
     }
 
     /// Something may have been changed, or may still be.
     pub fn unsettled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            settled: false,
-            message: message.into(),
-        }
+        Self { reason, settled: false, message: message.into() }
     }
 
     /// The request's own `field` is wrong: what it was and what is allowed.
@@ -214,17 +203,10 @@ impl Fault {
     /// Reads what a service of ours answered. A status without our details comes from the transport or a proxy:
     /// then nothing is known of what happened.
     pub fn from_status(status: &Status, service: &str) -> Self {
-        if let Some(info) = status
-            .get_details_error_info()
-            .filter(|info| info.domain == DOMAIN)
-        {
+        if let Some(info) = status.get_details_error_info().filter(|info| info.domain == DOMAIN) {
             let settled = info.metadata.get("settled").is_some_and(|value| value == "true");
             let reason = Reason::from_wire(&info.reason);
-            return Self {
-                reason,
-                settled,
-                message: status.message().to_owned(),
-            };
+            return Self { reason, settled, message: status.message().to_owned() };
         }
         let message = format!("{service}: {}", status.message());
         match status.code() {
@@ -277,10 +259,8 @@ mod tests {
     fn what_the_transport_says_is_never_settled_unless_the_call_was_refused_unseen() {
         for code in (1..=16).map(Code::from_i32) {
             let fault = Fault::from_status(&Status::new(code, "x"), "rds-backend");
-            let refused = matches!(
-                code,
-                Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated
-            );
+            let refused =
+                matches!(code, Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated);
             assert_eq!(fault.settled, refused, "{code:?}");
             assert!(fault.message.contains("rds-backend"));
         }
@@ -291,10 +271,7 @@ mod tests {
         let metadata = HashMap::from([("settled".to_owned(), "true".to_owned())]);
         let details = ErrorDetails::with_error_info("FROM_THE_FUTURE", DOMAIN, metadata);
         let status = Status::with_error_details(Code::Unknown, "m", details);
-        assert_eq!(
-            Fault::from_status(&status, "peer"),
-            Fault::settled(Reason::Internal, "m")
-        );
+        assert_eq!(Fault::from_status(&status, "peer"), Fault::settled(Reason::Internal, "m"));
     }
 
     #[test]

@@ -37,10 +37,7 @@ pub enum IdError {
 }
 
 fn malformed(value: &str, wanted: &'static str) -> IdError {
-    IdError::Malformed {
-        value: value.chars().take(64).collect(),
-        wanted,
-    }
+    IdError::Malformed { value: value.chars().take(64).collect(), wanted }
 }
 
 fn check_length(text: &str, limit: usize) -> Result<(), IdError> {
@@ -95,10 +92,7 @@ impl FromStr for ApplianceName {
         if is_label(text) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(malformed(
-                text,
-                "an appliance name: lower-case letters, digits and '-'",
-            ))
+            Err(malformed(text, "an appliance name: lower-case letters, digits and '-'"))
         }
     }
 }
@@ -120,10 +114,7 @@ impl FromStr for ClusterId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         check_length(text, 64)?;
-        if text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        {
+        if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
             Ok(Self(text.to_owned()))
         } else {
             Err(malformed(text, "a cluster id: letters, digits, '.', '_' and '-'"))
@@ -140,10 +131,7 @@ impl Slot {
     /// The slot of the volume that CSI calls `name` in `cluster`. The same name always gives the same slot:
     /// this is what makes CreateVolume idempotent.
     pub fn derive(cluster: &ClusterId, name: &str) -> Self {
-        Self(format!(
-            "csi-{}",
-            hex_of_sha256(&[cluster.0.as_bytes(), b"\0", name.as_bytes()], 28)
-        ))
+        Self(format!("csi-{}", hex_of_sha256(&[cluster.0.as_bytes(), b"\0", name.as_bytes()], 28)))
     }
 }
 
@@ -192,9 +180,7 @@ impl FromStr for VolumeRef {
         check_length(text, MAX_ID_BYTES)?;
         if let Some(uuid) = text.strip_prefix("pvc-")
             && uuid.len() == 36
-            && uuid
-                .parse::<uuid::Uuid>()
-                .is_ok_and(|parsed| parsed.to_string() == uuid)
+            && uuid.parse::<uuid::Uuid>().is_ok_and(|parsed| parsed.to_string() == uuid)
         {
             return Ok(Self::Legacy(text.to_owned()));
         }
@@ -224,10 +210,7 @@ impl NodeId {
         if !node_name.bytes().all(|b| ok(b) || b == b'-' || b == b'.')
             || !node_name.bytes().next().is_some_and(ok)
         {
-            return Err(malformed(
-                node_name,
-                "a node name: lower-case letters, digits, '-' and '.'",
-            ));
+            return Err(malformed(node_name, "a node name: lower-case letters, digits, '-' and '.'"));
         }
         let start = &node_name[..node_name.len().min(NODE_ID_NAME_BYTES)];
         let body = format!("{start}-{}", hex_of_sha256(&[node_name.as_bytes()], 8));

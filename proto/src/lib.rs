@@ -12,11 +12,7 @@ pub mod size;
 /// The Container Storage Interface, names and numbers as its specification 1.13 defines them.
 pub mod csi {
     /// `csi.v1`
-    #[expect(
-        missing_docs,
-        clippy::all,
-        reason = "generated; the CSI specification documents these types"
-    )]
+    #[expect(missing_docs, clippy::all, reason = "generated; the CSI specification documents these types")]
     pub mod v1 {
         tonic::include_proto!("csi.v1");
         include!(concat!(env!("OUT_DIR"), "/csi_debug.rs"));
@@ -52,11 +48,7 @@ pub mod rds {
 }
 
 /// Kubelet's plugin registration.
-#[expect(
-    missing_docs,
-    clippy::all,
-    reason = "generated; documented in pluginregistration.proto"
-)]
+#[expect(missing_docs, clippy::all, reason = "generated; documented in pluginregistration.proto")]
 pub mod pluginregistration {
     tonic::include_proto!("pluginregistration");
 }

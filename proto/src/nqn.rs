@@ -52,10 +52,7 @@ impl FromStr for Nqn {
             return Err(IdError::Empty);
         }
         if text.len() > MAX_NQN_BYTES {
-            return Err(IdError::TooLong {
-                length: text.len(),
-                limit: MAX_NQN_BYTES,
-            });
+            return Err(IdError::TooLong { length: text.len(), limit: MAX_NQN_BYTES });
         }
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b".:-".contains(&b);
         if text.len() > 4 && text.starts_with("nqn.") && text.bytes().all(allowed) {
@@ -99,10 +96,7 @@ impl FromStr for NqnPrefix {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let limit = MAX_NQN_BYTES - SUFFIX_BYTES;
         if text.len() > limit {
-            return Err(IdError::TooLong {
-                length: text.len(),
-                limit,
-            });
+            return Err(IdError::TooLong { length: text.len(), limit });
         }
         text.parse().map(Self)
     }
@@ -163,13 +157,8 @@ mod tests {
 
     #[test]
     fn the_name_ends_in_the_epoch() {
-        let nqn = prefix()
-            .volume("csi-0000000000000000000000000000", Epoch(7))
-            .expect("fits");
-        assert_eq!(
-            nqn.as_str(),
-            "nqn.2026-09.io.srvlab:rds:csi-0000000000000000000000000000.e7"
-        );
+        let nqn = prefix().volume("csi-0000000000000000000000000000", Epoch(7)).expect("fits");
+        assert_eq!(nqn.as_str(), "nqn.2026-09.io.srvlab:rds:csi-0000000000000000000000000000.e7");
     }
 
     #[test]

@@ -18,13 +18,7 @@ pub enum SizeError {
     TooLarge(String),
 }
 
-const UNITS: [(&str, u64); 5] = [
-    ("Ti", 1 << 40),
-    ("Gi", 1 << 30),
-    ("Mi", 1 << 20),
-    ("Ki", 1 << 10),
-    ("", 1),
-];
+const UNITS: [(&str, u64); 5] = [("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("", 1)];
 
 impl ByteSize {
     /// One mebibyte: the granularity of volume sizes.
@@ -56,10 +50,7 @@ impl ByteSize {
 /// `2 GiB`, `1536 MiB`, `1000 bytes`: the largest unit that is exact.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match UNITS
-            .iter()
-            .find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit))
-        {
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
             Some((suffix, unit)) if !suffix.is_empty() => write!(f, "{} {suffix}B", self.0 / unit),
             Some(_) | None => write!(f, "{} bytes", self.0),
         }
@@ -118,10 +109,7 @@ mod tests {
     #[test]
     fn a_size_that_does_not_fit_is_an_error_not_a_wrap() {
         assert_eq!(ByteSize(u64::MAX).round_up_to_mib(), None);
-        assert!(matches!(
-            "17179869184Gi".parse::<ByteSize>(),
-            Err(SizeError::TooLarge(_))
-        ));
+        assert!(matches!("17179869184Gi".parse::<ByteSize>(), Err(SizeError::TooLarge(_))));
         assert!(matches!("-1".parse::<ByteSize>(), Err(SizeError::Malformed(_))));
         assert!(matches!("2G".parse::<ByteSize>(), Err(SizeError::Malformed(_))));
     }

@@ -57,31 +57,19 @@ proptest! {
 
 #[test]
 fn names_of_different_clusters_never_share_a_slot() {
-    assert_ne!(
-        Slot::derive(&cluster("a"), "bc"),
-        Slot::derive(&cluster("ab"), "c")
-    );
-    assert_ne!(
-        Slot::derive(&cluster("a"), "pvc-1"),
-        Slot::derive(&cluster("b"), "pvc-1")
-    );
+    assert_ne!(Slot::derive(&cluster("a"), "bc"), Slot::derive(&cluster("ab"), "c"));
+    assert_ne!(Slot::derive(&cluster("a"), "pvc-1"), Slot::derive(&cluster("b"), "pvc-1"));
 }
 
 #[test]
 fn the_slot_of_a_name_is_fixed_for_ever() {
     // Volumes in the field are found by this: a change of the rule would orphan every one of them.
-    assert_eq!(
-        Slot::derive(&cluster("c"), "pvc-1").as_str(),
-        "csi-0fdf4a0785e756a332021b1becef"
-    );
+    assert_eq!(Slot::derive(&cluster("c"), "pvc-1").as_str(), "csi-0fdf4a0785e756a332021b1becef");
 }
 
 #[test]
 fn the_id_of_a_node_is_fixed_for_ever() {
-    assert_eq!(
-        NodeId::issue("node-a").expect("a name").as_str(),
-        "node-a-66570ff06d6c"
-    );
+    assert_eq!(NodeId::issue("node-a").expect("a name").as_str(), "node-a-66570ff06d6c");
 }
 
 #[test]

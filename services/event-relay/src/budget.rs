@@ -19,16 +19,10 @@ pub(crate) struct Allowance {
 }
 
 /// As client-go's spam filter: 25 at once, then one per five minutes.
-pub(crate) const PER_SUBJECT: Allowance = Allowance {
-    burst: 25,
-    every: Duration::from_secs(300),
-};
+pub(crate) const PER_SUBJECT: Allowance = Allowance { burst: 25, every: Duration::from_secs(300) };
 
 /// Towards the API server: 200 at once, then 20 per second, well below what one client may ask by default.
-pub(crate) const GLOBAL: Allowance = Allowance {
-    burst: 200,
-    every: Duration::from_millis(50),
-};
+pub(crate) const GLOBAL: Allowance = Allowance { burst: 200, every: Duration::from_millis(50) };
 
 /// Most buckets that are remembered. One takes about 200 bytes.
 const MAX_BUCKETS: usize = 4096;
@@ -64,10 +58,7 @@ struct Bucket {
 
 impl Bucket {
     fn new(now: Instant) -> Self {
-        Self {
-            full_at: now,
-            told: false,
-        }
+        Self { full_at: now, told: false }
     }
 
     /// Whether a token can be taken so that `keep` are left.
@@ -93,30 +84,19 @@ pub(crate) struct Budget {
 impl Budget {
     /// Full budgets.
     pub(crate) fn new(per_subject: Allowance, towards_api: Allowance, now: Instant) -> Self {
-        Self {
-            accounts: HashMap::new(),
-            global: Bucket::new(now),
-            per_subject,
-            towards_api,
-        }
+        Self { accounts: HashMap::new(), global: Bucket::new(now), per_subject, towards_api }
     }
 
     /// Asks for one new Event. Nothing is taken unless it is granted.
     pub(crate) fn new_event(&mut self, account: &Account, severity: Severity, now: Instant) -> Verdict {
         self.make_room(account, now);
         let allowance = self.per_subject;
-        let bucket = self
-            .accounts
-            .entry(account.clone())
-            .or_insert_with(|| Bucket::new(now));
+        let bucket = self.accounts.entry(account.clone()).or_insert_with(|| Bucket::new(now));
         if !bucket.has(now, allowance, 0) {
             let first = !std::mem::replace(&mut bucket.told, true);
             return Verdict::Overdrawn { first };
         }
-        if !self
-            .global
-            .has(now, self.towards_api, self.kept_for_warnings(severity))
-        {
+        if !self.global.has(now, self.towards_api, self.kept_for_warnings(severity)) {
             return Verdict::Exhausted;
         }
         self.global.take(now, self.towards_api);
@@ -129,9 +109,7 @@ impl Budget {
 
     /// Asks for one write that is not a new Event: only the global budget counts.
     pub(crate) fn update(&mut self, severity: Severity, now: Instant) -> bool {
-        let granted = self
-            .global
-            .has(now, self.towards_api, self.kept_for_warnings(severity));
+        let granted = self.global.has(now, self.towards_api, self.kept_for_warnings(severity));
         if granted {
             self.global.take(now, self.towards_api);
         }
@@ -155,11 +133,8 @@ impl Budget {
             return;
         }
         // The one that will be full soonest loses least by being forgotten.
-        let soonest = self
-            .accounts
-            .iter()
-            .min_by_key(|(_, bucket)| bucket.full_at)
-            .map(|(account, _)| account.clone());
+        let soonest =
+            self.accounts.iter().min_by_key(|(_, bucket)| bucket.full_at).map(|(account, _)| account.clone());
         if let Some(account) = soonest {
             self.accounts.remove(&account);
         }
@@ -178,10 +153,7 @@ mod tests {
     }
 
     fn unlimited() -> Allowance {
-        Allowance {
-            burst: 1_000_000,
-            every: Duration::from_nanos(1),
-        }
+        Allowance { burst: 1_000_000, every: Duration::from_nanos(1) }
     }
 
     #[test]
@@ -223,24 +195,16 @@ mod tests {
         for _ in 0..100 {
             budget.new_event(&account(0), Severity::Warning, now);
         }
-        assert_eq!(
-            budget.new_event(&account(1), Severity::Warning, now),
-            Verdict::Granted
-        );
+        assert_eq!(budget.new_event(&account(1), Severity::Warning, now), Verdict::Granted);
     }
 
     #[test]
     fn normal_is_dropped_before_warning_when_the_global_budget_runs_low() {
         let now = Instant::now();
-        let global = Allowance {
-            burst: 8,
-            every: Duration::from_secs(1),
-        };
+        let global = Allowance { burst: 8, every: Duration::from_secs(1) };
         let mut budget = Budget::new(PER_SUBJECT, global, now);
         let mut granted = |severity, range: std::ops::Range<usize>| {
-            range
-                .filter(|at| budget.new_event(&account(*at), severity, now) == Verdict::Granted)
-                .count()
+            range.filter(|at| budget.new_event(&account(*at), severity, now) == Verdict::Granted).count()
         };
         assert_eq!(granted(Severity::Normal, 0..20), 6);
         assert_eq!(granted(Severity::Warning, 20..40), 2);

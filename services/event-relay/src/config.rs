@@ -13,11 +13,7 @@ use crate::namespace::{Namespace, Rules};
 
 /// Command line and environment of `event-relay`.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(
-    name = "event-relay",
-    version,
-    about = "Writes Kubernetes Events for the other services"
-)]
+#[command(name = "event-relay", version, about = "Writes Kubernetes Events for the other services")]
 pub struct Options {
     /// Logging, tracing, admin port, shutdown.
     #[command(flatten)]
@@ -127,10 +123,7 @@ impl Options {
         let listen = mistakes.check("--listen", self.listen.parse());
         let admin_listen = mistakes.check("--admin-listen", self.process.admin_listen.parse());
         let tls = self.tls.load(&mut mistakes);
-        let node = self
-            .node_event_namespace
-            .as_deref()
-            .filter(|text| !text.is_empty());
+        let node = self.node_event_namespace.as_deref().filter(|text| !text.is_empty());
         let rules = Rules {
             node_event_namespace: node
                 .and_then(|text| mistakes.check("--node-event-namespace", text.parse::<Namespace>())),
@@ -166,17 +159,13 @@ impl Options {
                 if self.log_sink_file.is_some() {
                     mistakes.note("--log-sink-file", "goes with --sink log only");
                 }
-                SinkConfig::Kubernetes {
-                    kubeconfig: self.kubeconfig.clone(),
-                }
+                SinkConfig::Kubernetes { kubeconfig: self.kubeconfig.clone() }
             }
             SinkKind::Log => {
                 if self.kubeconfig.is_some() {
                     mistakes.note("--kubeconfig", "goes with --sink kubernetes only");
                 }
-                SinkConfig::Log {
-                    file: self.log_sink_file.clone(),
-                }
+                SinkConfig::Log { file: self.log_sink_file.clone() }
             }
         }
     }
@@ -210,12 +199,7 @@ mod tests {
             "--driver-name=Bad Name",
         ]);
         let text = wrong.into_config().unwrap_err().to_string();
-        for option in [
-            "--kubeconfig",
-            "--node-event-namespace",
-            "--allow-namespaces",
-            "--driver-name",
-        ] {
+        for option in ["--kubeconfig", "--node-event-namespace", "--allow-namespaces", "--driver-name"] {
             assert!(text.contains(option), "{option} in {text}");
         }
     }
@@ -223,10 +207,7 @@ mod tests {
     #[test]
     fn what_is_not_set_is_no_mistake_but_the_certificates_are_needed() {
         let text = options(&[]).into_config().unwrap_err().to_string();
-        assert!(
-            text.contains("3 mistake(s)") && text.contains("--tls-cert"),
-            "{text}"
-        );
+        assert!(text.contains("3 mistake(s)") && text.contains("--tls-cert"), "{text}");
     }
 
     #[test]
@@ -235,10 +216,7 @@ mod tests {
         let options = options(&["--sink=log", "--allow-namespaces=a,b", "--deny-namespaces=c"]);
         let allow = namespaces("--allow-namespaces", &options.allow_namespaces, &mut mistakes);
         assert_eq!((allow.len(), options.deny_namespaces.len()), (2, 1));
-        assert!(matches!(
-            options.sink_config(&mut mistakes),
-            SinkConfig::Log { file: None }
-        ));
+        assert!(matches!(options.sink_config(&mut mistakes), SinkConfig::Log { file: None }));
         assert!(mistakes.is_empty());
     }
 }

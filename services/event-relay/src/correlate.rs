@@ -138,10 +138,7 @@ pub(crate) struct Correlator {
 
 impl Default for Correlator {
     fn default() -> Self {
-        Self {
-            series: HashMap::new(),
-            seen: Recent::new(MAX_IDS, KEEP),
-        }
+        Self { series: HashMap::new(), seen: Recent::new(MAX_IDS, KEEP) }
     }
 }
 
@@ -169,11 +166,7 @@ impl Correlator {
                 touched: now,
             }),
         };
-        if series.is_due() {
-            Step::Write(Box::new(series.draft(now)))
-        } else {
-            Step::Fold
-        }
+        if series.is_due() { Step::Write(Box::new(series.draft(now))) } else { Step::Fold }
     }
 
     /// Records how the write of `draft` ended. `id` is the occurrence that caused it, if one did.

@@ -169,20 +169,11 @@ fn name_start(name: &str, limit: usize) -> String {
     let cleaned: String = name
         .chars()
         .map(|c| c.to_ascii_lowercase())
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .take(limit)
         .collect();
-    let labels: Vec<&str> = cleaned
-        .split('.')
-        .map(|label| label.trim_matches('-'))
-        .filter(|label| !label.is_empty())
-        .collect();
+    let labels: Vec<&str> =
+        cleaned.split('.').map(|label| label.trim_matches('-')).filter(|label| !label.is_empty()).collect();
     match labels.is_empty() {
         true => "event".to_owned(),
         false => labels.join("."),
@@ -201,12 +192,7 @@ fn bounded(field: &'static str, text: String, min: usize, max: usize) -> Result<
 }
 
 fn parse_time(unix_ms: i64) -> Result<Timestamp, Refusal> {
-    let wrong = || {
-        Refusal::field(
-            "time_unix_ms",
-            format!("{unix_ms} is no time between 1970 and 9999"),
-        )
-    };
+    let wrong = || Refusal::field("time_unix_ms", format!("{unix_ms} is no time between 1970 and 9999"));
     if !(1..=MAX_TIME_MS).contains(&unix_ms) {
         return Err(wrong());
     }
@@ -221,10 +207,7 @@ fn parse_trace_id(text: String) -> Result<Option<String>, Refusal> {
     if text.len() == 32 && text.bytes().all(hex) {
         return Ok(Some(text));
     }
-    Err(Refusal::field(
-        "trace_id",
-        "must be empty or 32 lower-case hex digits",
-    ))
+    Err(Refusal::field("trace_id", "must be empty or 32 lower-case hex digits"))
 }
 
 fn parse_note(note: &str, trace_id: Option<&str>) -> Result<String, Refusal> {
@@ -232,10 +215,7 @@ fn parse_note(note: &str, trace_id: Option<&str>) -> Result<String, Refusal> {
         return Err(Refusal::field("note", "must not be empty"));
     }
     if note.len() > MAX_NOTE_ACCEPTED_BYTES {
-        let problem = format!(
-            "is {} bytes long, at most {MAX_NOTE_ACCEPTED_BYTES} are accepted",
-            note.len()
-        );
+        let problem = format!("is {} bytes long, at most {MAX_NOTE_ACCEPTED_BYTES} are accepted", note.len());
         return Err(Refusal::field("note", problem));
     }
     Ok(bounded_note(note, trace_id))
@@ -244,10 +224,7 @@ fn parse_note(note: &str, trace_id: Option<&str>) -> Result<String, Refusal> {
 /// The note as it is written: on one line, at most [`MAX_NOTE_BYTES`], cut on a character boundary, with the trace
 /// id at its end if there is one.
 pub(crate) fn bounded_note(note: &str, trace_id: Option<&str>) -> String {
-    let on_one_line: String = note
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let on_one_line: String = note.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut text = on_one_line.trim().to_owned();
     let tail = trace_id.map(|id| format!(" (trace {id})")).unwrap_or_default();
     // A sender may have put it there already.

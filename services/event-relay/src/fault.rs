@@ -86,24 +86,15 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     pub(crate) fn field(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Field {
-            field,
-            problem: problem.into(),
-        }
+        Self::Field { field, problem: problem.into() }
     }
 
     pub(crate) fn sender(reason: EventReason, sender: Sender) -> Self {
-        Self::Sender {
-            reason,
-            sender: sender.as_str(),
-        }
+        Self::Sender { reason, sender: sender.as_str() }
     }
 
     pub(crate) fn subject_kind(reason: EventReason, kind: SubjectKind) -> Self {
-        Self::SubjectKind {
-            reason,
-            kind: crate::subject::kind_name(kind),
-        }
+        Self::SubjectKind { reason, kind: crate::subject::kind_name(kind) }
     }
 
     /// True when the API server and our rules disagree: that is for us to mend, so it is logged as an error.

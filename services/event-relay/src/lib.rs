@@ -101,25 +101,14 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let sink = open_sink(&config, metrics.clone()).await?;
-    let relay = Arc::new(Relay::new(
-        config.rules,
-        config.driver,
-        config.instance,
-        sink,
-        metrics,
-    ));
+    let relay = Arc::new(Relay::new(config.rules, config.driver, config.instance, sink, metrics));
 
     let health = Health::new();
     let condition = health.condition("event sink");
     let mut background = tokio::task::JoinSet::new();
     background.spawn(tick(relay.clone(), condition, shutdown.clone()));
     background.spawn(config.tls.watch(TLS_CHECK, shutdown.clone()));
-    background.spawn(serve_admin(
-        listeners.admin,
-        registry,
-        health.clone(),
-        shutdown.clone(),
-    ));
+    background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
     let served = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
         .grace(config.grace)
@@ -144,10 +133,7 @@ async fn open_sink(config: &Config, metrics: Metrics) -> Result<Sink, RunError> 
     let client = match &config.sink {
         SinkConfig::Log { file } => {
             let sink = LogSink::open(file.as_deref()).map_err(|source| RunError::LogFile {
-                path: file
-                    .as_ref()
-                    .map(|path| path.display().to_string())
-                    .unwrap_or_default(),
+                path: file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
                 source,
             })?;
             return Ok(Sink::Log(sink));
@@ -155,11 +141,7 @@ async fn open_sink(config: &Config, metrics: Metrics) -> Result<Sink, RunError> 
         SinkConfig::Client(client) => client.clone(),
         SinkConfig::Kubernetes { kubeconfig } => kubernetes_client(kubeconfig.as_deref()).await?,
     };
-    Ok(Sink::Kubernetes(Box::new(KubernetesSink::new(
-        client,
-        &config.driver,
-        metrics,
-    ))))
+    Ok(Sink::Kubernetes(Box::new(KubernetesSink::new(client, &config.driver, metrics))))
 }
 
 async fn kubernetes_client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, RunError> {

@@ -57,9 +57,7 @@ pub(crate) struct Metrics {
 }
 
 fn seconds() -> Histogram {
-    Histogram::new([
-        0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    ])
+    Histogram::new([0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
 impl Metrics {
@@ -73,13 +71,7 @@ impl Metrics {
             api: Family::new_with_constructor(seconds),
         };
         let registry = registry.sub_registry_with_prefix("rds");
-        let Self {
-            events,
-            unresolved,
-            claims_missing,
-            series,
-            api,
-        } = metrics.clone();
+        let Self { events, unresolved, claims_missing, series, api } = metrics.clone();
         registry.register("events", "Events by reason and outcome", events);
         registry.register(
             "events_unresolved",

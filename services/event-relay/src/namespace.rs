@@ -111,17 +111,11 @@ impl Rules {
 
 impl Placement {
     fn with_reference(namespace: Namespace) -> Self {
-        Self {
-            reference: Some(namespace.clone()),
-            namespace,
-        }
+        Self { reference: Some(namespace.clone()), namespace }
     }
 
     fn cluster_scoped() -> Self {
-        Self {
-            namespace: Namespace::default_namespace(),
-            reference: None,
-        }
+        Self { namespace: Namespace::default_namespace(), reference: None }
     }
 }
 
@@ -134,33 +128,20 @@ mod tests {
     }
 
     fn claim(namespace: &str) -> Object {
-        Object::Claim {
-            namespace: ns(namespace),
-            name: "data".into(),
-            uid: None,
-        }
+        Object::Claim { namespace: ns(namespace), name: "data".into(), uid: None }
     }
 
     fn node() -> Object {
-        Object::Node {
-            name: "node-a".into(),
-            uid: None,
-        }
+        Object::Node { name: "node-a".into(), uid: None }
     }
 
     fn volume() -> Object {
-        Object::PersistentVolume {
-            name: "pv-1".into(),
-            uid: None,
-        }
+        Object::PersistentVolume { name: "pv-1".into(), uid: None }
     }
 
     #[test]
     fn an_event_about_a_claim_goes_to_the_claims_own_namespace_always() {
-        let rules = Rules {
-            node_event_namespace: Some(ns("storage")),
-            ..Rules::default()
-        };
+        let rules = Rules { node_event_namespace: Some(ns("storage")), ..Rules::default() };
         let place = rules.place(&claim("demo")).unwrap();
         assert_eq!(place.namespace, ns("demo"));
         assert_eq!(place.reference, Some(ns("demo")));
@@ -168,10 +149,7 @@ mod tests {
 
     #[test]
     fn an_event_about_a_cluster_scoped_object_goes_to_default_without_a_reference_namespace() {
-        let class = Object::StorageClass {
-            name: "fast".into(),
-            uid: None,
-        };
+        let class = Object::StorageClass { name: "fast".into(), uid: None };
         for object in [node(), volume(), class] {
             let place = Rules::default().place(&object).unwrap();
             assert_eq!(place.namespace.as_str(), "default", "{object:?}");
@@ -181,15 +159,9 @@ mod tests {
 
     #[test]
     fn the_node_event_namespace_moves_nodes_only_and_their_reference_with_them() {
-        let rules = Rules {
-            node_event_namespace: Some(ns("storage")),
-            ..Rules::default()
-        };
+        let rules = Rules { node_event_namespace: Some(ns("storage")), ..Rules::default() };
         let place = rules.place(&node()).unwrap();
-        assert_eq!(
-            (place.namespace, place.reference),
-            (ns("storage"), Some(ns("storage")))
-        );
+        assert_eq!((place.namespace, place.reference), (ns("storage"), Some(ns("storage"))));
         assert_eq!(rules.place(&volume()).unwrap().namespace.as_str(), "default");
     }
 

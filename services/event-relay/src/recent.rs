@@ -17,12 +17,7 @@ pub(crate) struct Recent<K, V> {
 
 impl<K: Eq + Hash + Clone, V> Recent<K, V> {
     pub(crate) fn new(limit: usize, keep: Duration) -> Self {
-        Self {
-            values: HashMap::new(),
-            order: VecDeque::new(),
-            limit,
-            keep,
-        }
+        Self { values: HashMap::new(), order: VecDeque::new(), limit, keep }
     }
 
     pub(crate) fn get(&self, key: &K, now: Instant) -> Option<&V> {

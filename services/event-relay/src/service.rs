@@ -73,9 +73,7 @@ struct InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let mut state = self.relay.state();
-        state
-            .correlator
-            .settle(&self.draft, self.id.as_ref(), self.settled);
+        state.correlator.settle(&self.draft, self.id.as_ref(), self.settled);
     }
 }
 
@@ -85,14 +83,7 @@ impl Relay {
             correlator: Correlator::default(),
             budget: Budget::new(PER_SUBJECT, GLOBAL, Instant::now()),
         };
-        Self {
-            rules,
-            driver,
-            instance,
-            sink,
-            metrics,
-            state: Mutex::new(state),
-        }
+        Self { rules, driver, instance, sink, metrics, state: Mutex::new(state) }
     }
 
     pub(crate) fn sink(&self) -> &Sink {
@@ -126,10 +117,7 @@ impl Relay {
                 } else {
                     tracing::warn!(event.id = id, sender = sender.as_str(), error = %refusal, "event refused");
                 }
-                (
-                    Outcome::Refused,
-                    said(wire::Disposition::Refused, refusal.to_string()),
-                )
+                (Outcome::Refused, said(wire::Disposition::Refused, refusal.to_string()))
             }
             Err(SinkError::Unavailable { problem, .. }) => {
                 // Not logged here: an outage would fill the log. Readiness and the metrics say it.
@@ -177,9 +165,7 @@ impl Relay {
                 if first {
                     self.tell_suppression(&report, &object, &placement).await;
                 }
-                return Ok(Done::Suppressed(
-                    "over the budget of this reporter about this subject",
-                ));
+                return Ok(Done::Suppressed("over the budget of this reporter about this subject"));
             }
             Verdict::Exhausted => {
                 return match severity {
@@ -263,12 +249,7 @@ impl Relay {
     }
 
     fn in_flight(&self, draft: Draft, id: Option<OccurrenceId>) -> InFlight<'_> {
-        InFlight {
-            relay: self,
-            draft,
-            id,
-            settled: Settled::Failed,
-        }
+        InFlight { relay: self, draft, id, settled: Settled::Failed }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -286,11 +267,7 @@ fn located(disposition: wire::Disposition, key: SeriesKey) -> wire::Outcome {
 }
 
 fn said(disposition: wire::Disposition, message: impl Into<String>) -> wire::Outcome {
-    wire::Outcome {
-        disposition: disposition.into(),
-        message: message.into(),
-        ..wire::Outcome::default()
-    }
+    wire::Outcome { disposition: disposition.into(), message: message.into(), ..wire::Outcome::default() }
 }
 
 /// The service a caller's certificate names.

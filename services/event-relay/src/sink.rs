@@ -42,10 +42,7 @@ pub(crate) enum SinkError {
 
 impl SinkError {
     pub(crate) fn unavailable(problem: impl Into<String>) -> Self {
-        Self::Unavailable {
-            problem: problem.into(),
-            retry_after: None,
-        }
+        Self::Unavailable { problem: problem.into(), retry_after: None }
     }
 }
 

@@ -43,9 +43,8 @@ impl Subject {
     /// Reads and checks what came over the wire.
     pub(crate) fn parse(wire: Option<wire::Subject>) -> Result<Self, Refusal> {
         use wire::subject::Kind;
-        let kind = wire
-            .and_then(|subject| subject.kind)
-            .ok_or_else(|| Refusal::field("subject", "is missing"))?;
+        let kind =
+            wire.and_then(|subject| subject.kind).ok_or_else(|| Refusal::field("subject", "is missing"))?;
         match kind {
             Kind::Claim(claim) => Self::claim(claim),
             Kind::Node(node) => Ok(Self::Node(required_name("subject.node.name", node.name)?)),
@@ -59,10 +58,9 @@ impl Subject {
                 }
                 Ok(Self::PersistentVolume { name, handle })
             }
-            Kind::StorageClass(class) => Ok(Self::StorageClass(required_name(
-                "subject.storage_class.name",
-                class.name,
-            )?)),
+            Kind::StorageClass(class) => {
+                Ok(Self::StorageClass(required_name("subject.storage_class.name", class.name)?))
+            }
         }
     }
 
@@ -79,11 +77,7 @@ impl Subject {
             let problem = "a name or a volume handle is needed";
             return Err(Refusal::field("subject.claim", problem));
         }
-        Ok(Self::Claim {
-            namespace,
-            name,
-            handle,
-        })
+        Ok(Self::Claim { namespace, name, handle })
     }
 
     /// Its kind, in the words of the catalogue.
@@ -185,23 +179,16 @@ impl Object {
     /// What a subject is when nobody can be asked: taken at its word.
     pub(crate) fn unasked(subject: &Subject) -> Self {
         match subject.clone() {
-            Subject::Claim {
-                namespace: Some(namespace),
-                name: Some(name),
-                ..
-            } => Self::Claim {
-                namespace,
-                name,
-                uid: None,
-            },
-            Subject::Claim { name, handle, .. } => Self::UnplacedClaim {
-                name: name.or(handle).unwrap_or_default(),
-            },
+            Subject::Claim { namespace: Some(namespace), name: Some(name), .. } => {
+                Self::Claim { namespace, name, uid: None }
+            }
+            Subject::Claim { name, handle, .. } => {
+                Self::UnplacedClaim { name: name.or(handle).unwrap_or_default() }
+            }
             Subject::Node(name) => Self::Node { name, uid: None },
-            Subject::PersistentVolume { name, handle } => Self::PersistentVolume {
-                name: name.or(handle).unwrap_or_default(),
-                uid: None,
-            },
+            Subject::PersistentVolume { name, handle } => {
+                Self::PersistentVolume { name: name.or(handle).unwrap_or_default(), uid: None }
+            }
             Subject::StorageClass(name) => Self::StorageClass { name, uid: None },
         }
     }
@@ -242,10 +229,7 @@ pub(crate) struct ClaimFacts {
 
 impl VolumeFacts {
     fn object(&self) -> Object {
-        Object::PersistentVolume {
-            name: self.name.clone(),
-            uid: Some(self.uid.clone()),
-        }
+        Object::PersistentVolume { name: self.name.clone(), uid: Some(self.uid.clone()) }
     }
 }
 
@@ -283,14 +267,13 @@ pub(crate) fn wanted(
     let namespace = namespace.or(bound.map(|bound| &bound.namespace));
     let name = name.or(bound.map(|bound| bound.name.as_str()));
     Ok(match (namespace, name, volume) {
-        (Some(namespace), Some(name), _) => Wanted::Claim {
-            namespace: namespace.clone(),
-            name: name.to_owned(),
-        },
+        (Some(namespace), Some(name), _) => {
+            Wanted::Claim { namespace: namespace.clone(), name: name.to_owned() }
+        }
         (_, _, Some(volume)) => Wanted::Settled(volume.object()),
-        (_, name, None) => Wanted::Settled(Object::UnplacedClaim {
-            name: name.or(handle).unwrap_or_default().to_owned(),
-        }),
+        (_, name, None) => {
+            Wanted::Settled(Object::UnplacedClaim { name: name.or(handle).unwrap_or_default().to_owned() })
+        }
     })
 }
 
@@ -323,10 +306,7 @@ pub(crate) fn choose(
             name: name.to_owned(),
             handle: handle.unwrap_or_default().to_owned(),
         }),
-        (None, None) => Err(Refusal::ClaimGone {
-            namespace: namespace.clone(),
-            name: name.to_owned(),
-        }),
+        (None, None) => Err(Refusal::ClaimGone { namespace: namespace.clone(), name: name.to_owned() }),
     }
 }
 

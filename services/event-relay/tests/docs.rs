@@ -41,12 +41,8 @@ fn table() -> String {
 #[test]
 fn docs_list_the_catalogue_as_the_code_has_it() {
     let text = std::fs::read_to_string(page()).unwrap();
-    let (before, rest) = text
-        .split_once(BEGIN)
-        .expect("the page has the marker before the table");
-    let (shown, after) = rest
-        .split_once(END)
-        .expect("the page has the marker after the table");
+    let (before, rest) = text.split_once(BEGIN).expect("the page has the marker before the table");
+    let (shown, after) = rest.split_once(END).expect("the page has the marker after the table");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(page(), format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
         return;
@@ -61,21 +57,12 @@ fn docs_list_the_catalogue_as_the_code_has_it() {
 #[test]
 fn docs_have_a_runbook_entry_for_each_reason_and_for_nothing_else() {
     let text = std::fs::read_to_string(page()).unwrap();
-    let entries: Vec<(&str, &str)> = text
-        .split("\n### ")
-        .skip(1)
-        .filter_map(|section| section.split_once('\n'))
-        .collect();
+    let entries: Vec<(&str, &str)> =
+        text.split("\n### ").skip(1).filter_map(|section| section.split_once('\n')).collect();
     let headings: Vec<_> = entries.iter().map(|(heading, _)| *heading).collect();
     let reasons: Vec<_> = CATALOGUE.iter().map(|entry| entry.name).collect();
-    assert_eq!(
-        headings, reasons,
-        "one ### section per reason, in the order of the catalogue"
-    );
+    assert_eq!(headings, reasons, "one ### section per reason, in the order of the catalogue");
     for (heading, body) in entries {
-        assert!(
-            body.trim().len() > 40,
-            "{heading}: say what it means and what to do"
-        );
+        assert!(body.trim().len() > 40, "{heading}: say what it means and what to do");
     }
 }

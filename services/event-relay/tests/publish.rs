@@ -1,8 +1,5 @@
 //! The relay as its senders meet it: real sockets, mutual TLS, the log sink.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a whole file of tests: what is not there fails them"
-)]
+#![expect(clippy::unwrap_used, reason = "a whole file of tests: what is not there fails them")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,10 +29,8 @@ impl Authority {
     fn tls(&self, folder: &Path, service: &str) -> Tls {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![service.to_owned()]).unwrap();
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let write = |what: &str, text: String| {
             let path = folder.join(format!("{service}.{what}"));
@@ -85,14 +80,7 @@ impl Running {
         let admin = listeners.admin.local_addr().unwrap();
         let (stop, shutdown) = Shutdown::manual();
         let served = tokio::spawn(event_relay::serve(config, listeners, shutdown));
-        Self {
-            folder,
-            authority,
-            endpoint,
-            admin,
-            stop,
-            served,
-        }
+        Self { folder, authority, endpoint, admin, stop, served }
     }
 
     fn client(&self, service: &str) -> EventRelayClient<Channel> {
@@ -112,9 +100,7 @@ impl Running {
 
     fn lines(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.file()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     async fn get(&self, path: &str) -> String {
@@ -168,9 +154,7 @@ fn claim(namespace: &str) -> Kind {
 }
 
 fn node() -> Kind {
-    Kind::Node(NodeSubject {
-        name: "node-a".into(),
-    })
+    Kind::Node(NodeSubject { name: "node-a".into() })
 }
 
 #[tokio::test]
@@ -183,34 +167,20 @@ async fn events_about_claims_go_to_their_namespaces_and_events_about_nodes_to_de
         event("4", "ProvisioningFailed", claim("")),
     ];
     let outcomes = relay.publish("rds-backend", backend).await.unwrap();
-    let places: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| outcome.namespace.as_str())
-        .collect();
+    let places: Vec<_> = outcomes.iter().map(|outcome| outcome.namespace.as_str()).collect();
     assert_eq!(places, ["demo", "other", "default", "default"]);
-    assert!(
-        outcomes
-            .iter()
-            .all(|outcome| outcome.disposition() == Disposition::Written)
-    );
+    assert!(outcomes.iter().all(|outcome| outcome.disposition() == Disposition::Written));
 
     let lines = relay.lines();
-    let written: Vec<_> = lines
-        .iter()
-        .map(|line| line["namespace"].as_str().unwrap())
-        .collect();
+    let written: Vec<_> = lines.iter().map(|line| line["namespace"].as_str().unwrap()).collect();
     assert_eq!(written, places);
-    assert_eq!(
-        lines[2]["regarding"],
-        serde_json::json!({ "kind": "Node", "name": "node-a" })
-    );
+    assert_eq!(lines[2]["regarding"], serde_json::json!({ "kind": "Node", "name": "node-a" }));
     assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
 
     let metrics = relay.get("/metrics").await;
-    for line in [
-        r#"rds_events_total{reason="Provisioned",outcome="written"} 2"#,
-        "rds_events_unresolved_total 1",
-    ] {
+    for line in
+        [r#"rds_events_total{reason="Provisioned",outcome="written"} 2"#, "rds_events_unresolved_total 1"]
+    {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     relay.stop().await.1.unwrap();
@@ -219,17 +189,10 @@ async fn events_about_claims_go_to_their_namespaces_and_events_about_nodes_to_de
 #[tokio::test]
 async fn the_certificate_limits_what_a_sender_may_report() {
     let relay = Running::start().await;
-    let events = vec![
-        event("1", "Provisioned", claim("demo")),
-        event("2", "MountFailure", claim("demo")),
-    ];
+    let events = vec![event("1", "Provisioned", claim("demo")), event("2", "MountFailure", claim("demo"))];
     let outcomes = relay.publish("nvme-agent", events).await.unwrap();
     assert_eq!(outcomes[0].disposition(), Disposition::Refused);
-    assert!(
-        outcomes[0]
-            .message
-            .contains("nvme-agent may not report Provisioned")
-    );
+    assert!(outcomes[0].message.contains("nvme-agent may not report Provisioned"));
     assert_eq!(outcomes[1].disposition(), Disposition::Written);
     assert_eq!(relay.lines().len(), 1);
     for stranger in ["rdsctl", "event-relay"] {
@@ -244,9 +207,7 @@ async fn a_certificate_of_another_authority_is_not_heard() {
     let relay = Running::start().await;
     let tls = Authority::new().tls(relay.folder.path(), "rds-backend");
     let upstream = Upstream::new("event-relay", relay.endpoint.parse().unwrap(), Some(tls)).unwrap();
-    let request = PublishRequest {
-        events: vec![event("1", "Provisioned", claim("demo"))],
-    };
+    let request = PublishRequest { events: vec![event("1", "Provisioned", claim("demo"))] };
     let refused = EventRelayClient::new(upstream.channel()).publish(request).await;
     assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
     assert!(relay.lines().is_empty());
@@ -275,11 +236,7 @@ async fn without_an_api_server_the_relay_serves_says_why_and_hands_events_back()
     let events = vec![event("1", "Provisioned", claim("demo"))];
     let outcomes = relay.publish("rds-backend", events).await.unwrap();
     assert_eq!(outcomes[0].disposition(), Disposition::Retry);
-    assert!(
-        outcomes[0].message.contains("10.96.0.1:443"),
-        "{}",
-        outcomes[0].message
-    );
+    assert!(outcomes[0].message.contains("10.96.0.1:443"), "{}", outcomes[0].message);
     assert!(relay.get("/healthz").await.contains("200 OK"));
     let readiness = relay.eventually_get("/readyz", "10.96.0.1:443").await;
     assert!(readiness.contains("503"), "{readiness}");
@@ -292,22 +249,14 @@ async fn the_last_counts_are_written_at_shutdown() {
     let repeats = (0..7).map(|at| event(&at.to_string(), "ProvisioningFailed", claim("demo")));
     let outcomes = relay.publish("rds-backend", repeats.collect()).await.unwrap();
     assert_eq!(outcomes[0].disposition(), Disposition::Written);
-    assert!(
-        outcomes[1..]
-            .iter()
-            .all(|outcome| outcome.disposition() == Disposition::Folded)
-    );
+    assert!(outcomes[1..].iter().all(|outcome| outcome.disposition() == Disposition::Folded));
     let file = relay.file();
     let (_folder, served) = relay.stop().await;
     served.unwrap();
     let text = std::fs::read_to_string(file).unwrap();
     let counts: Vec<i64> = text
         .lines()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["count"]
-                .as_i64()
-                .unwrap()
-        })
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["count"].as_i64().unwrap())
         .collect();
     assert_eq!(counts, [1, 2, 4, 7]);
 }

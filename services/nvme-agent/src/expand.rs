@@ -115,7 +115,7 @@ async fn drive(op: &Operation, path: Option<&KubeletPath>, wanted: Range) -> Res
 async fn await_size(op: &Operation, session: &Session, required: ByteSize) -> Result<Device, Failure> {
     let span = tracing::info_span!("rescan", volume.id = %op.handle, required = %required);
     async {
-        let until = op.deadline.at_most(GROWTH_PATIENCE);
+        let until = op.patience(GROWTH_PATIENCE);
         for look in 0.. {
             // First of all, so that the size is never one from before the call.
             if look % RESCAN_EVERY == 0 {

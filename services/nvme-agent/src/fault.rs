@@ -3,7 +3,6 @@
 
 use std::error::Error;
 
-use chassis::telemetry;
 use proto::fault::{Fault, Reason};
 
 use crate::failure::Failure;
@@ -14,8 +13,7 @@ use crate::stage::plan::Refusal;
 /// The fault of a failure of `volume` on `node`; `settled` when it was observed that all is as it was before the call.
 pub(crate) fn of(failure: &Failure, volume: &str, node: &str, settled: bool) -> Fault {
     let (reason, what) = conclude(failure);
-    let trace = telemetry::trace_id().map(|id| format!(" (trace {id})")).unwrap_or_default();
-    Fault { reason, settled, message: format!("volume {volume} on node {node}: {what}{trace}") }
+    Fault { reason, settled, message: format!("volume {volume} on node {node}: {what}") }
 }
 
 /// An error with everything that caused it.

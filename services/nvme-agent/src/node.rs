@@ -1,6 +1,7 @@
 //! What every operation of this node works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::deadline::Deadline;
 use proto::id::VolumeHandle;
@@ -97,6 +98,11 @@ impl Operation {
     /// Removes the entry.
     pub(crate) async fn forget(&self) -> Result<(), Failure> {
         self.journal(|journal, handle| journal.forget(handle)).await
+    }
+
+    /// Until when something may be waited for, so that time is left to say what it was.
+    pub(crate) fn patience(&self, limit: Duration) -> Deadline {
+        Deadline::after(limit.min(self.deadline.remaining() / 10 * 9))
     }
 
     /// Errs once the caller no longer waits.

@@ -49,6 +49,14 @@ const NODE_ID_BYTES: usize = 32;
 /// Ends a claim that had to be cut; no name of Kubernetes holds it.
 const CUT: char = '+';
 
+/// The flags that nothing sets yet, as they must stand there.
+pub(crate) const OTHER_FLAGS: (Range<usize>, &str) = (13..18, "-----");
+
+/// What may stand in [`CLASS`].
+pub(crate) fn classes() -> impl Iterator<Item = String> {
+    CLASSES.iter().map(|(_, text, _)| format!(" {text} "))
+}
+
 /// How a volume may be shared. Fixed when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AccessClass {

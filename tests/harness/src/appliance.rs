@@ -68,14 +68,14 @@ impl Appliance {
     }
 
     /// Switches it off: sessions are cut, disks stay.
-    pub fn down(&mut self) -> Result<()> {
-        self.simulator()?.down();
+    pub async fn down(&mut self) -> Result<()> {
+        self.simulator()?.down().await;
         Ok(())
     }
 
     /// Switches it on again, at the same addresses.
-    pub fn up(&mut self) -> Result<()> {
-        self.simulator()?.up().context("the appliance does not come back")
+    pub async fn up(&mut self) -> Result<()> {
+        self.simulator()?.up().await.context("the appliance does not come back")
     }
 
     /// Images in its folder for volumes, as paths on this machine.

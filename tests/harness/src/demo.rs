@@ -35,7 +35,7 @@ use record::Record;
 /// Exit code after Ctrl-C, as a shell would have it.
 const EXIT_INTERRUPTED: u8 = 130;
 /// How long the last spans and Events may take to arrive while everything keeps running.
-const LAST_SPANS: Duration = Duration::from_secs(5);
+const LAST_SPANS: Duration = Duration::from_secs(8);
 
 #[derive(Parser)]
 #[command(name = "demo", about = "See it work: two nodes, one volume, from create to delete")]
@@ -99,8 +99,14 @@ async fn show(options: &Options, narrator: &mut Narrator) -> Result<Ending> {
     let mut fleet = Fleet::new(&world, &collector)?;
 
     let ending = tokio::select! {
-        ending = story(options, narrator, &mut fleet, &mut record, &collector) => ending,
+        ending = story(narrator, &mut fleet, &mut record) => ending,
         interrupted = interrupted() => interrupted.map(|()| Ending::Interrupted),
+    };
+    let ending = match ending {
+        Ok(Ending::Told(trace)) if options.keep => {
+            keep(narrator, &fleet, &collector, &trace).await.map(|()| Ending::Told(trace))
+        }
+        other => other,
     };
     let ending = ending.unwrap_or_else(|error| {
         narrator.failed(format!("{error:#}"));
@@ -109,9 +115,10 @@ async fn show(options: &Options, narrator: &mut Narrator) -> Result<Ending> {
     });
     let stopped = fleet.stop().await;
     telemetry.shutdown().await;
-    if let (Ending::Told(trace), false) = (&ending, options.keep) {
-        epilogue(narrator, fleet.events(), &collector, trace)?;
-    }
+    let shown = match &ending {
+        Ending::Told(trace) if !options.keep => epilogue(narrator, fleet.events(), &collector, trace),
+        Ending::Told(_) | Ending::Interrupted | Ending::Failed => Ok(()),
+    };
     let kept = match ending {
         Ending::Failed => keep_logs(fleet.logs()),
         Ending::Told(_) | Ending::Interrupted => None,
@@ -120,6 +127,7 @@ async fn show(options: &Options, narrator: &mut Narrator) -> Result<Ending> {
     // What a service was doing when it was stopped may hold a mount for a moment.
     crate::within(LAST_HOLDS, "the folder of this run is cleared", async || world.dissolve()).await?;
     record.close()?;
+    shown?;
     match &ending {
         Ending::Told(_) => farewell(narrator, world.root(), &fleet)?,
         Ending::Interrupted => narrator.say("\ninterrupted; everything is cleaned up"),
@@ -143,13 +151,7 @@ fn own_telemetry(collector: &Collector) -> ProcessOptions {
     }
 }
 
-async fn story(
-    options: &Options,
-    narrator: &mut Narrator,
-    fleet: &mut Fleet,
-    record: &mut Record,
-    collector: &Collector,
-) -> Result<Ending> {
+async fn story(narrator: &mut Narrator, fleet: &mut Fleet, record: &mut Record) -> Result<Ending> {
     narrator.heading(
         "A simulated appliance and the real services, each a process of its own, mutual TLS between them",
     );
@@ -162,20 +164,21 @@ async fn story(
         appliance: &stage.appliance,
         root: fleet.root(),
     };
-    let trace = play.run().await?;
-    if options.keep {
-        let whole = async || {
-            let known = Trace::pick(collector.spans(), &trace);
-            ensure!(known.spans().iter().any(|span| span.parent.is_empty()), "the root is still open");
-            Ok(())
-        };
-        // A late span is no reason to end: the tree says what it has.
-        let _ = crate::within(LAST_SPANS, "the last spans", whole).await;
-        epilogue(narrator, fleet.events(), collector, &trace)?;
-        fleet.invite(narrator)?;
-        interrupted().await?;
-    }
-    Ok(Ending::Told(trace))
+    play.run().await.map(Ending::Told)
+}
+
+/// Shows Events and trace while everything keeps running, and waits until somebody wants it to end.
+async fn keep(narrator: &Narrator, fleet: &Fleet, collector: &Collector, trace: &str) -> Result<()> {
+    let whole = async || {
+        let known = Trace::pick(collector.spans(), trace);
+        ensure!(known.spans().iter().any(|span| span.parent.is_empty()), "the root is still open");
+        Ok(())
+    };
+    // A late span is no reason to end: the tree says what it has.
+    let _ = crate::within(LAST_SPANS, "the last spans", whole).await;
+    epilogue(narrator, fleet.events(), collector, trace)?;
+    fleet.invite(narrator)?;
+    interrupted().await
 }
 
 fn epilogue(narrator: &Narrator, events: &Path, collector: &Collector, trace: &str) -> Result<()> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use proto::id::{NodeId, Slot};
 
 use crate::appliance::Addresses;
 use crate::pki::{Authority, IdentityFiles, SshKey};
@@ -203,40 +204,42 @@ impl Settings {
         Ok(arguments)
     }
 
-    /// Commands a person could try next: a whole life of a volume by hand, and a look at the appliance.
+    /// Commands a person could try next: a look at the appliance, and the life of a volume by hand.
     pub fn invitations(
         &self,
-        rdsctl: &Path,
+        programs: &Path,
         backend: SocketAddr,
         node: &NodeSettings,
     ) -> Result<Vec<String>> {
-        let rdsctl = rdsctl.display();
         let files = self.identity("rdsctl", "rdsctl")?;
-        let controller = self.sockets.join("controller.sock");
-        let staging = node.kubelet.join("plugins/kubernetes.io/csi").join("try");
+        let staging = node.kubelet.join("plugins/kubernetes.io/csi/try");
         std::fs::create_dir_all(&staging).with_context(|| format!("cannot make {}", staging.display()))?;
-        let (on_controller, on_node) = (
-            format!("{rdsctl} csi --socket unix://{}", controller.display()),
-            format!("{rdsctl} csi --socket unix://{}", node.csi.display()),
-        );
+        // Neither depends on chance, so the commands can be copied as they are.
+        let volume = format!("{APPLIANCE}/{}", Slot::derive(&CLUSTER.parse()?, "try"));
+        let node_id = NodeId::issue(&node.name)?;
+        let controller = self.sockets.join("controller.sock");
         Ok(vec![
+            format!("export PATH={}:$PATH D={} V={volume}", programs.display(), self.world.display()),
             format!(
-                "{rdsctl} appliance status --backend tcp://{backend} --tls-cert {} --tls-key {} --tls-ca {}",
+                "export C=unix://{} N=unix://{} S={}",
+                controller.display(),
+                node.csi.display(),
+                staging.display()
+            ),
+            format!(
+                "rdsctl appliance status --backend tcp://{backend} --tls-cert {} --tls-key {} --tls-ca {}",
                 files.certificate.display(),
                 files.key.display(),
                 files.authority.display()
             ),
-            format!("{on_controller} create try --size 1Gi --fs xfs --pvc demo/try | tee volume.json"),
-            "VOLUME=$(sed 's/.*\"volume_id\": *\"\\([^\"]*\\)\".*/\\1/;t;d' volume.json)".to_owned(),
-            format!("{on_node} node-info"),
-            format!("{on_controller} publish $VOLUME --node NODE_ID --fs xfs > publish.json"),
-            format!(
-                "{on_node} stage $VOLUME --staging {} --fs xfs --publish-context @publish.json",
-                staging.display()
-            ),
-            format!("{on_node} unstage $VOLUME --staging {}", staging.display()),
-            format!("{on_controller} unpublish $VOLUME"),
-            format!("{on_controller} delete $VOLUME"),
+            "rdsctl csi --socket $C create try --size 1Gi --fs xfs --pvc demo/try".to_owned(),
+            format!("rdsctl csi --socket $C publish $V --node {node_id} --fs xfs > $D/publish.json"),
+            "rdsctl csi --socket $N stage $V --staging $S --fs xfs --publish-context @$D/publish.json"
+                .to_owned(),
+            "findmnt $S".to_owned(),
+            "rdsctl csi --socket $N unstage $V --staging $S".to_owned(),
+            "rdsctl csi --socket $C unpublish $V".to_owned(),
+            "rdsctl csi --socket $C delete $V".to_owned(),
         ])
     }
 }

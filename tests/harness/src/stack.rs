@@ -107,7 +107,7 @@ impl Stack {
         let settings = Settings::prepare(&world, None)?;
         let mut appliance = Appliance::start(&settings).await?;
         if !with_appliance {
-            appliance.down()?;
+            appliance.down().await?;
         }
         let portal = appliance.addresses().portal;
         let (relay_service, relay, _) = start!(event_relay, "event-relay", settings.relay(ANY, ANY)?);

@@ -286,7 +286,10 @@ impl Appliance {
         if self.rows.values().any(|row| text(row, "file-path") == path) {
             return Err("failure: file is in use".to_owned());
         }
-        std::fs::remove_file(self.host_path(&path)).map_err(|_| "no such item".to_owned())
+        std::fs::remove_file(self.host_path(&path)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => "no such item".to_owned(),
+            _ => format!("failure: {error}"),
+        })
     }
 
     /// What is exported under an NQN now.

@@ -5,11 +5,6 @@
 //! the places that imitate it: **M** measured on real devices and written down, **D** documented, **C** seen in
 //! captures, **I** inferred and still to be measured.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "in an untyped language every operation has a meaning for all other types"
-)]
-
 mod appliance;
 mod control;
 mod faults;
@@ -26,6 +21,7 @@ use std::sync::Arc;
 
 use russh::keys::{HashAlg, PrivateKey, PublicKey};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use appliance::{Growth, Pool};
@@ -92,6 +88,7 @@ pub struct Simulator {
     portal: SocketAddr,
     control: SocketAddr,
     serving: CancellationToken,
+    listening: JoinSet<()>,
     stop: CancellationToken,
 }
 
@@ -135,10 +132,11 @@ impl Simulator {
             portal: config.portal_listen,
             control: control.local_addr()?,
             serving: CancellationToken::new(),
+            listening: JoinSet::new(),
             stop: CancellationToken::new(),
         };
         tokio::spawn(control::serve(control, Arc::clone(&simulator.world), simulator.stop.clone()));
-        simulator.up()?;
+        simulator.up().await?;
         Ok(simulator)
     }
 
@@ -146,26 +144,23 @@ impl Simulator {
     ///
     /// # Errors
     /// When an address cannot be bound.
-    pub fn up(&mut self) -> io::Result<()> {
-        self.down();
+    pub async fn up(&mut self) -> io::Result<()> {
+        self.down().await;
         let (ssh, portal) = (bind(self.ssh)?, bind(self.portal)?);
         (self.ssh, self.portal) = (ssh.local_addr()?, portal.local_addr()?);
         self.serving = self.stop.child_token();
         let world = || Arc::clone(&self.world);
-        tokio::spawn(ssh::serve(
-            ssh,
-            world(),
-            self.key.clone(),
-            Arc::clone(&self.login),
-            self.serving.clone(),
-        ));
-        tokio::spawn(portal::serve(portal, world(), self.serving.clone()));
+        let login = Arc::clone(&self.login);
+        self.listening = JoinSet::new();
+        self.listening.spawn(ssh::serve(ssh, world(), self.key.clone(), login, self.serving.clone()));
+        self.listening.spawn(portal::serve(portal, world(), self.serving.clone()));
         Ok(())
     }
 
-    /// Goes down: listeners close, SSH and storage sessions are cut. The rows stay.
-    pub fn down(&mut self) {
+    /// Goes down: listeners close, SSH and storage sessions are cut. The rows stay. Returns when nobody listens.
+    pub async fn down(&mut self) {
         self.serving.cancel();
+        while self.listening.join_next().await.is_some() {}
     }
 
     /// Management address with its real port.

@@ -1,7 +1,6 @@
 //! The simulated appliance through its real sockets: SSH, the storage portal, the control port.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
-#![expect(clippy::wildcard_enum_match_arm, reason = "of SSH's messages three matter here")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,9 +141,9 @@ async fn an_appliance_that_was_down_comes_back_on_the_same_addresses() {
     let (_folder, mut simulator, key) = start(Growth::Live).await;
     let session = login(&simulator, &key).await.unwrap();
     let address = simulator.ssh_addr();
-    simulator.down();
+    simulator.down().await;
     assert_eq!(exec(&session, ":put x").await, None);
-    simulator.up().unwrap();
+    simulator.up().await.unwrap();
     assert_eq!(simulator.ssh_addr(), address);
     let session = login(&simulator, &key).await.unwrap();
     assert_eq!(exec(&session, ":put x").await.unwrap().0, "x\r\n");

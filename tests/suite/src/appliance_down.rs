@@ -37,7 +37,7 @@ async fn without_the_appliance_the_services_start_say_why_answer_in_time_and_rec
     ensure!(status.code() == Code::Unavailable, "{:?}: {}", status.code(), status.message());
     ensure!(status.message().contains(&address), "no address in: {}", status.message());
 
-    stack.appliance_mut().up()?;
+    stack.appliance_mut().up().await?;
     eventually("the backend is ready again", async || readiness::ready(stack.backend_admin()).await).await?;
     controller.create(&wish("data")).await?;
     stack.stop().await

@@ -33,11 +33,7 @@ pub struct Violation {
 impl Violation {
     /// A violation at a place.
     pub fn new(file: &str, line: usize, reason: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            line,
-            reason: reason.into(),
-        }
+        Self { file: file.to_owned(), line, reason: reason.into() }
     }
 }
 
@@ -53,14 +49,8 @@ pub type Law = fn(&tree::Tree) -> Vec<Violation>;
 /// Every law, with the name its test has.
 pub const LAWS: &[(&str, Law)] = &[
     ("files_and_functions_are_short", law::size::check),
-    (
-        "modules_are_named_by_domain_nouns_and_never_mod_rs",
-        law::layout::check,
-    ),
-    (
-        "crates_depend_only_on_what_the_architecture_allows",
-        law::dependencies::check,
-    ),
+    ("modules_are_named_by_domain_nouns_and_never_mod_rs", law::layout::check),
+    ("crates_depend_only_on_what_the_architecture_allows", law::dependencies::check),
     ("manifests_inherit_from_the_workspace", law::manifests::check),
     ("code_keeps_to_the_bans", law::code::check),
     ("what_is_public_is_documented", law::docs::check),

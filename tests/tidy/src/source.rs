@@ -16,9 +16,7 @@ pub fn is_test_file(path: &str) -> bool {
     };
     path.starts_with("tests/harness/")
         || path.starts_with("tests/suite/")
-        || inside
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs")
+        || inside.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
 
 /// Modules that are declared under `#[cfg(test)]` in one file and written in another.
@@ -51,8 +49,7 @@ impl TestModules {
     pub fn hold(&self, path: &str) -> bool {
         let name = path.trim_end_matches(".rs");
         self.0.iter().any(|module| {
-            name.strip_prefix(module)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            name.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 }
@@ -97,12 +94,7 @@ pub enum Thing {
 pub fn walk(text: &str, tests: bool, see: &mut dyn FnMut(&Thing, usize, Place<'_>)) -> syn::Result<()> {
     let file = syn::parse_file(text)?;
     let in_test = tests || file.attrs.iter().any(is_cfg_test);
-    let mut walker = Walker {
-        see,
-        in_test,
-        paused: false,
-        functions: Vec::new(),
-    };
+    let mut walker = Walker { see, in_test, paused: false, functions: Vec::new() };
     walker.visit_file(&file);
     Ok(())
 }
@@ -119,11 +111,7 @@ fn line(span: proc_macro2::Span) -> usize {
 }
 
 fn path_text(path: &syn::Path) -> String {
-    let names: Vec<_> = path
-        .segments
-        .iter()
-        .map(|segment| segment.ident.to_string())
-        .collect();
+    let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
     names.join("::")
 }
 
@@ -136,17 +124,11 @@ fn attribute_text(attribute: &syn::Attribute) -> String {
 
 fn is_cfg_test(attribute: &syn::Attribute) -> bool {
     attribute.path().is_ident("cfg")
-        && attribute_text(attribute)
-            .split(|c: char| !c.is_alphanumeric())
-            .any(|word| word == "test")
+        && attribute_text(attribute).split(|c: char| !c.is_alphanumeric()).any(|word| word == "test")
 }
 
 fn is_test(attribute: &syn::Attribute) -> bool {
-    attribute
-        .path()
-        .segments
-        .last()
-        .is_some_and(|last| last.ident == "test")
+    attribute.path().segments.last().is_some_and(|last| last.ident == "test")
 }
 
 fn is_paused(attribute: &syn::Attribute) -> bool {
@@ -171,9 +153,7 @@ impl Walker<'_> {
         inner: impl FnOnce(&mut Self),
     ) {
         let (in_test, paused) = (self.in_test, self.paused);
-        self.in_test |= attributes
-            .iter()
-            .any(|attribute| is_cfg_test(attribute) || is_test(attribute));
+        self.in_test |= attributes.iter().any(|attribute| is_cfg_test(attribute) || is_test(attribute));
         self.paused |= attributes.iter().any(is_paused);
         let first = line(signature.span());
         let lines = block.span().end().line + 1 - first;
@@ -188,10 +168,7 @@ impl Walker<'_> {
 
 impl<'ast> Visit<'ast> for Walker<'_> {
     fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
-        self.show(
-            Thing::Attribute(path_text(attribute.path())),
-            line(attribute.span()),
-        );
+        self.show(Thing::Attribute(path_text(attribute.path())), line(attribute.span()));
         visit::visit_attribute(self, attribute);
     }
 
@@ -229,22 +206,17 @@ impl<'ast> Visit<'ast> for Walker<'_> {
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        self.function(&item.attrs, &item.sig, &item.block, |walker| {
-            visit::visit_item_fn(walker, item)
-        });
+        self.function(&item.attrs, &item.sig, &item.block, |walker| visit::visit_item_fn(walker, item));
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        self.function(&item.attrs, &item.sig, &item.block, |walker| {
-            visit::visit_impl_item_fn(walker, item)
-        });
+        self.function(&item.attrs, &item.sig, &item.block, |walker| visit::visit_impl_item_fn(walker, item));
     }
 
     fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
         match &item.default {
-            Some(block) => self.function(&item.attrs, &item.sig, block, |walker| {
-                visit::visit_trait_item_fn(walker, item)
-            }),
+            Some(block) => self
+                .function(&item.attrs, &item.sig, block, |walker| visit::visit_trait_item_fn(walker, item)),
             None => visit::visit_trait_item_fn(self, item),
         }
     }
@@ -264,12 +236,9 @@ mod tests {
         ] {
             assert!(is_test_file(test), "{test}");
         }
-        for product in [
-            "services/x/src/event.rs",
-            "proto/build.rs",
-            "proto/src/lib.rs",
-            "tests/routeros-sim/src/lib.rs",
-        ] {
+        for product in
+            ["services/x/src/event.rs", "proto/build.rs", "proto/src/lib.rs", "tests/routeros-sim/src/lib.rs"]
+        {
             assert!(!is_test_file(product), "{product}");
         }
     }
@@ -281,11 +250,9 @@ mod tests {
             ("services/x/src/event.rs", "#[cfg(test)]\npub(crate) mod fake;"),
         ]);
         let modules = TestModules::of(&tree);
-        for test in [
-            "services/x/src/testing.rs",
-            "services/x/src/event/fake.rs",
-            "services/x/src/event/fake/deep.rs",
-        ] {
+        for test in
+            ["services/x/src/testing.rs", "services/x/src/event/fake.rs", "services/x/src/event/fake/deep.rs"]
+        {
             assert!(modules.hold(test), "{test}");
         }
         assert!(!modules.hold("services/x/src/event.rs") && !modules.hold("services/x/src/event/faker.rs"));
@@ -301,14 +268,7 @@ mod tests {
             }
         })
         .unwrap();
-        let expected = [
-            (1, false, false, "a"),
-            (3, true, false, "b"),
-            (5, true, true, "c"),
-        ];
-        assert_eq!(
-            seen,
-            expected.map(|(line, test, paused, name)| (line, test, paused, name.to_owned()))
-        );
+        let expected = [(1, false, false, "a"), (3, true, false, "b"), (5, true, true, "c")];
+        assert_eq!(seen, expected.map(|(line, test, paused, name)| (line, test, paused, name.to_owned())));
     }
 }

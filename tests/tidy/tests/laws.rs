@@ -11,12 +11,7 @@ fn hold(name: &str) {
     let mut found = law(&tree);
     found.sort();
     let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
-    assert!(
-        lines.is_empty(),
-        "{} violation(s)\n{}\n",
-        lines.len(),
-        lines.join("\n")
-    );
+    assert!(lines.is_empty(), "{} violation(s)\n{}\n", lines.len(), lines.join("\n"));
 }
 
 #[test]

@@ -81,11 +81,7 @@ fn a_write_that_failed_leaves_the_occurrence_to_be_sent_again() {
     let Step::Write(draft) = correlator.observe(event("", "x"), &id(1), now) else {
         panic!("a new series is written")
     };
-    assert_eq!(
-        correlator.observe(event("", "x"), &id(2), now),
-        Step::Fold,
-        "while the first is in flight"
-    );
+    assert_eq!(correlator.observe(event("", "x"), &id(2), now), Step::Fold, "while the first is in flight");
     correlator.settle(&draft, Some(&id(1)), Settled::Failed);
     let Step::Write(again) = correlator.observe(event("", "x"), &id(1), now) else {
         panic!("still nothing is written")

@@ -53,10 +53,7 @@ fn an_event_is_written_as_the_recorder_of_kubernetes_writes_it() {
     assert_eq!(event.reason.as_deref(), Some("Provisioned"));
     assert_eq!(event.type_.as_deref(), Some("Normal"));
     assert_eq!(event.action.as_deref(), Some("CreateVolume"));
-    assert_eq!(
-        event.reporting_component.as_deref(),
-        Some("rds.csi.srvlab.io/rds-backend")
-    );
+    assert_eq!(event.reporting_component.as_deref(), Some("rds.csi.srvlab.io/rds-backend"));
     assert_eq!(event.reporting_instance.as_deref(), Some("backend-0"));
     assert_eq!(event.source.unwrap().component.as_deref(), Some("rds-backend"));
     assert_eq!(event.metadata.annotations.unwrap()[TRACE_ID], TRACE);
@@ -69,10 +66,7 @@ fn a_repeat_within_six_minutes_has_the_same_name_and_anything_else_another() {
     let at = |ms: i64| {
         Timestamp::from_millisecond(1_800_000_000_000 - 1_800_000_000_000 % SERIES_MS + ms).unwrap()
     };
-    let first = Report {
-        time: at(0),
-        ..base.clone()
-    };
+    let first = Report { time: at(0), ..base.clone() };
     let repeat = Report {
         time: at(SERIES_MS - 1),
         id: "id-2".into(),
@@ -82,26 +76,11 @@ fn a_repeat_within_six_minutes_has_the_same_name_and_anything_else_another() {
     };
     assert_eq!(name_of(&first), name_of(&repeat));
     let others = [
-        Report {
-            time: at(SERIES_MS),
-            ..first.clone()
-        },
-        Report {
-            cause: "ENOSPC".into(),
-            ..first.clone()
-        },
-        Report {
-            instance: "backend-1".into(),
-            ..first.clone()
-        },
-        Report {
-            sender: Sender::Agent,
-            ..first.clone()
-        },
-        Report {
-            reason: EventReason::Expanded,
-            ..first.clone()
-        },
+        Report { time: at(SERIES_MS), ..first.clone() },
+        Report { cause: "ENOSPC".into(), ..first.clone() },
+        Report { instance: "backend-1".into(), ..first.clone() },
+        Report { sender: Sender::Agent, ..first.clone() },
+        Report { reason: EventReason::Expanded, ..first.clone() },
     ];
     for other in others {
         assert_ne!(name_of(&first), name_of(&other), "{other:?}");
@@ -136,18 +115,13 @@ fn hostile_fields_are_refused_with_the_field_that_is_wrong() {
         ("trace_id", |e| e.trace_id = "not hex".into()),
         ("time_unix_ms", |e| e.time_unix_ms = i64::MAX),
         ("reason", |e| e.reason = "Invented".into()),
-        ("subject.claim.namespace", |e| {
-            e.subject = Some(claim_subject("Demo", "data", ""))
-        }),
+        ("subject.claim.namespace", |e| e.subject = Some(claim_subject("Demo", "data", ""))),
     ];
     for (field, break_it) in broken {
         let mut event = wire_event("Provisioned");
         break_it(&mut event);
         let text = Report::parse(event, Sender::Backend).unwrap_err().to_string();
-        assert!(
-            text.contains(&format!("INVALID_ARGUMENT: {field}")),
-            "{field}: {text}"
-        );
+        assert!(text.contains(&format!("INVALID_ARGUMENT: {field}")), "{field}: {text}");
     }
 }
 
@@ -163,12 +137,7 @@ fn any_name() -> impl Strategy<Value = String> {
 }
 
 fn any_handle() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[!-~]{0,130}",
-        Just(String::new()),
-        Just("rds1/csi-1".to_owned()),
-        "[-./]{1,20}"
-    ]
+    prop_oneof!["[!-~]{0,130}", Just(String::new()), Just("rds1/csi-1".to_owned()), "[-./]{1,20}"]
 }
 
 fn subject_of(
@@ -177,11 +146,7 @@ fn subject_of(
 ) -> wire::Subject {
     use wire::subject::Kind;
     let kind = match kind {
-        SubjectKind::Claim => Kind::Claim(wire::ClaimSubject {
-            namespace,
-            name,
-            volume_handle,
-        }),
+        SubjectKind::Claim => Kind::Claim(wire::ClaimSubject { namespace, name, volume_handle }),
         SubjectKind::Node => Kind::Node(wire::NodeSubject { name }),
         SubjectKind::PersistentVolume => {
             Kind::PersistentVolume(wire::PersistentVolumeSubject { name, volume_handle })
@@ -195,37 +160,23 @@ fn subject_of(
 fn any_event() -> impl Strategy<Value = (wire::Event, Sender)> {
     let entry = proptest::sample::select(proto::event::CATALOGUE);
     let picks = (any::<proptest::sample::Index>(), any::<proptest::sample::Index>());
-    let texts = (
-        "[a-z0-9]{1,64}",
-        "\\PC{1,400}",
-        ".{0,20}",
-        "\\PC{1,40}",
-        prop_oneof!["", "[0-9a-f]{32}"],
-    );
+    let texts = ("[a-z0-9]{1,64}", "\\PC{1,400}", ".{0,20}", "\\PC{1,40}", prop_oneof!["", "[0-9a-f]{32}"]);
     let names = (any_name(), any_name(), any_handle());
-    (
-        entry,
-        picks,
-        names,
-        texts,
-        any::<i64>(),
-        0..253_402_300_799_000_i64,
+    (entry, picks, names, texts, any::<i64>(), 0..253_402_300_799_000_i64).prop_map(
+        |(entry, (subject, sender), names, (id, note, cause, instance, trace_id), wild, tame)| {
+            let event = wire::Event {
+                id,
+                reason: entry.name.to_owned(),
+                subject: Some(subject_of(*subject.get(entry.subjects), names)),
+                note,
+                time_unix_ms: if wild % 4 == 0 { wild } else { tame },
+                cause,
+                instance,
+                trace_id,
+            };
+            (event, *sender.get(entry.senders))
+        },
     )
-        .prop_map(
-            |(entry, (subject, sender), names, (id, note, cause, instance, trace_id), wild, tame)| {
-                let event = wire::Event {
-                    id,
-                    reason: entry.name.to_owned(),
-                    subject: Some(subject_of(*subject.get(entry.subjects), names)),
-                    note,
-                    time_unix_ms: if wild % 4 == 0 { wild } else { tame },
-                    cause,
-                    instance,
-                    trace_id,
-                };
-                (event, *sender.get(entry.senders))
-            },
-        )
 }
 
 fn any_rules() -> impl Strategy<Value = Rules> {
@@ -245,10 +196,7 @@ fn any_turn() -> impl Strategy<Value = (Option<String>, u8)> {
 
 fn turned(subject: &Subject, (uid, turn): (Option<String>, u8)) -> Object {
     match (Object::unasked(subject), turn) {
-        (Object::Claim { .. }, 0) => Object::PersistentVolume {
-            name: "pv-1".into(),
-            uid,
-        },
+        (Object::Claim { .. }, 0) => Object::PersistentVolume { name: "pv-1".into(), uid },
         (Object::Claim { namespace, name, .. }, _) => Object::Claim { namespace, name, uid },
         (Object::Node { name, .. }, _) => Object::Node { name, uid },
         (object, _) => object,

@@ -11,18 +11,8 @@ const DRIVER: &str = "rds.csi.srvlab.io";
 
 fn relay(cluster: &Cluster) -> Relay {
     let metrics = Metrics::register(&mut Registry::default());
-    let sink = Sink::Kubernetes(Box::new(KubernetesSink::new(
-        cluster.client(),
-        DRIVER,
-        metrics.clone(),
-    )));
-    Relay::new(
-        Rules::default(),
-        DRIVER.into(),
-        "event-relay-0".into(),
-        sink,
-        metrics,
-    )
+    let sink = Sink::Kubernetes(Box::new(KubernetesSink::new(cluster.client(), DRIVER, metrics.clone())));
+    Relay::new(Rules::default(), DRIVER.into(), "event-relay-0".into(), sink, metrics)
 }
 
 fn cluster() -> Cluster {
@@ -40,10 +30,7 @@ async fn publish(relay: &Relay, event: wire::Event) -> wire::Outcome {
 }
 
 fn numbered(number: usize) -> wire::Event {
-    wire::Event {
-        id: format!("id-{number}"),
-        ..wire_event("ProvisioningFailed")
-    }
+    wire::Event { id: format!("id-{number}"), ..wire_event("ProvisioningFailed") }
 }
 
 #[tokio::test]
@@ -108,27 +95,14 @@ async fn over_budget_events_are_suppressed_and_that_is_said_once() {
     let relay = relay(&cluster);
     let mut suppressed = 0;
     for number in 0..60 {
-        let event = wire::Event {
-            cause: number.to_string(),
-            ..numbered(number)
-        };
+        let event = wire::Event { cause: number.to_string(), ..numbered(number) };
         let outcome = publish(&relay, event).await;
         suppressed += usize::from(outcome.disposition() == wire::Disposition::Suppressed);
     }
     assert_eq!(suppressed, 35);
-    let reasons: Vec<_> = cluster
-        .events()
-        .into_iter()
-        .map(|event| event["reason"].clone())
-        .collect();
+    let reasons: Vec<_> = cluster.events().into_iter().map(|event| event["reason"].clone()).collect();
     assert_eq!(reasons.len(), 26);
-    assert_eq!(
-        reasons
-            .iter()
-            .filter(|reason| *reason == "EventsSuppressed")
-            .count(),
-        1
-    );
+    assert_eq!(reasons.iter().filter(|reason| *reason == "EventsSuppressed").count(), 1);
 }
 
 #[tokio::test]
@@ -145,15 +119,9 @@ async fn a_refused_event_is_answered_with_its_rule_and_nothing_is_written() {
         }),
     );
     let relay = relay(&cluster);
-    let mismatch = wire::Event {
-        subject: Some(claim_subject("other", "data", "rds1/x")),
-        ..numbered(0)
-    };
+    let mismatch = wire::Event { subject: Some(claim_subject("other", "data", "rds1/x")), ..numbered(0) };
     let other_reason = wire_event("MountFailure");
-    for (event, rule) in [
-        (mismatch, "INVALID_ARGUMENT"),
-        (other_reason, "PERMISSION_DENIED"),
-    ] {
+    for (event, rule) in [(mismatch, "INVALID_ARGUMENT"), (other_reason, "PERMISSION_DENIED")] {
         let outcome = publish(&relay, event).await;
         assert_eq!(outcome.disposition(), wire::Disposition::Refused, "{outcome:?}");
         assert!(outcome.message.starts_with(rule), "{}", outcome.message);
@@ -174,11 +142,9 @@ async fn every_reason_of_the_catalogue_is_accepted_from_each_of_its_senders_abou
         for kind in entry.subjects {
             let subject = match kind {
                 SubjectKind::Claim => claim_subject("demo", "data", ""),
-                SubjectKind::Node => wire::Subject {
-                    kind: Some(Kind::Node(wire::NodeSubject {
-                        name: "node-a".into(),
-                    })),
-                },
+                SubjectKind::Node => {
+                    wire::Subject { kind: Some(Kind::Node(wire::NodeSubject { name: "node-a".into() })) }
+                }
                 SubjectKind::PersistentVolume => wire::Subject {
                     kind: Some(Kind::PersistentVolume(wire::PersistentVolumeSubject {
                         name: "pv-1".into(),
@@ -186,9 +152,7 @@ async fn every_reason_of_the_catalogue_is_accepted_from_each_of_its_senders_abou
                     })),
                 },
                 SubjectKind::StorageClass => wire::Subject {
-                    kind: Some(Kind::StorageClass(wire::StorageClassSubject {
-                        name: "fast".into(),
-                    })),
+                    kind: Some(Kind::StorageClass(wire::StorageClassSubject { name: "fast".into() })),
                 },
             };
             for sender in entry.senders.iter().filter(|sender| CALLERS.contains(sender)) {
@@ -200,17 +164,8 @@ async fn every_reason_of_the_catalogue_is_accepted_from_each_of_its_senders_abou
                 };
                 let deadline = Deadline::after(Duration::from_secs(20));
                 let outcome = relay.answer(event, *sender, deadline).await;
-                assert_eq!(
-                    outcome.disposition(),
-                    wire::Disposition::Written,
-                    "{}: {outcome:?}",
-                    entry.name
-                );
-                let expected = if *kind == SubjectKind::Claim {
-                    "demo"
-                } else {
-                    "default"
-                };
+                assert_eq!(outcome.disposition(), wire::Disposition::Written, "{}: {outcome:?}", entry.name);
+                let expected = if *kind == SubjectKind::Claim { "demo" } else { "default" };
                 assert_eq!(outcome.namespace, expected);
             }
         }

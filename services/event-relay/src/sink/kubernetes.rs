@@ -46,15 +46,8 @@ pub(crate) struct KubernetesSink {
 
 impl KubernetesSink {
     pub(crate) fn new(client: Client, driver: &str, metrics: Metrics) -> Self {
-        let api = Requests {
-            client,
-            metrics,
-            paused_until: Mutex::new(None),
-        };
-        Self {
-            api,
-            lookup: Lookup::new(driver),
-        }
+        let api = Requests { client, metrics, paused_until: Mutex::new(None) };
+        Self { api, lookup: Lookup::new(driver) }
     }
 
     pub(super) async fn resolve(&self, subject: &Subject) -> Result<Object, SinkError> {
@@ -88,16 +81,12 @@ impl KubernetesSink {
                 Err(failure) => return Err(failure.into_sink_error(&doing)),
             }
         }
-        Err(SinkError::unavailable(format!(
-            "{doing}: other writers were faster in {MAX_ROUNDS} rounds"
-        )))
+        Err(SinkError::unavailable(format!("{doing}: other writers were faster in {MAX_ROUNDS} rounds")))
     }
 
     async fn create(&self, events: &Api<Event>, draft: &Draft) -> Result<Written, Failure> {
         let params = PostParams::default();
-        self.api
-            .ask("create", events.create(&params, &draft.event))
-            .await?;
+        self.api.ask("create", events.create(&params, &draft.event)).await?;
         Ok(Written::Created)
     }
 
@@ -139,9 +128,7 @@ pub(crate) struct Requests {
 
 impl std::fmt::Debug for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Requests")
-            .field("paused_until", &self.paused_until)
-            .finish_non_exhaustive()
+        f.debug_struct("Requests").field("paused_until", &self.paused_until).finish_non_exhaustive()
     }
 }
 
@@ -166,8 +153,7 @@ impl Requests {
             Err(Failure::Status(status)) => status.code,
             Err(Failure::NoAnswer(_) | Failure::Paused(_)) => 0,
         };
-        self.metrics
-            .api_request(verb, code, begun.elapsed().as_secs_f64());
+        self.metrics.api_request(verb, code, begun.elapsed().as_secs_f64());
         if let Err(Failure::Status(status)) = &result
             && status.code == 429
         {
@@ -187,9 +173,7 @@ impl Requests {
     }
 
     fn paused(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.paused_until
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.paused_until.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -239,11 +223,7 @@ fn status_error(status: &Status, doing: &str) -> SinkError {
         // POST to a namespace that does not exist; 403 to one that is being deleted.
         404 => Refusal::NamespaceGone(named_in(status)).into(),
         403 if ending => Refusal::NamespaceGone(named_in(status)).into(),
-        400 | 405 | 422 => Refusal::Rejected {
-            code: status.code,
-            message: status.message.clone(),
-        }
-        .into(),
+        400 | 405 | 422 => Refusal::Rejected { code: status.code, message: status.message.clone() }.into(),
         429 => SinkError::Unavailable {
             problem: format!("{doing}: 429 {}", status.message),
             retry_after: Some(pause_of(status)),
@@ -254,8 +234,7 @@ fn status_error(status: &Status, doing: &str) -> SinkError {
 
 fn named_in(status: &Status) -> String {
     let name = status.details.as_ref().map(|details| details.name.clone());
-    name.filter(|name| !name.is_empty())
-        .unwrap_or_else(|| status.message.clone())
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| status.message.clone())
 }
 
 /// An error with its causes, on one line.

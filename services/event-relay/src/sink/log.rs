@@ -78,11 +78,7 @@ impl LogSink {
             file.write_all(text.as_bytes())
                 .map_err(|error| SinkError::unavailable(format!("{}: {error}", path.display())))?;
         }
-        Ok(if draft.is_new() {
-            Written::Created
-        } else {
-            Written::Counted
-        })
+        Ok(if draft.is_new() { Written::Created } else { Written::Counted })
     }
 }
 
@@ -107,11 +103,7 @@ impl<'a> Line<'a> {
             count: event.count.unwrap_or_default(),
             reporter: text(&event.reporting_component),
             instance: text(&event.reporting_instance),
-            time: event
-                .last_timestamp
-                .as_ref()
-                .map(|time| time.0.to_string())
-                .unwrap_or_default(),
+            time: event.last_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
             trace_id: trace_id(event),
         }
     }
@@ -137,10 +129,8 @@ mod tests {
         assert_eq!(sink.write(&draft), Ok(Written::Created));
 
         let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["namespace"], "demo");
         assert_eq!(lines[0]["reason"], "Provisioned");
@@ -152,14 +142,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_taken_at_its_word_because_nobody_can_be_asked() {
-        let subject = Subject::Claim {
-            namespace: None,
-            name: Some("data".into()),
-            handle: None,
-        };
-        assert_eq!(
-            Object::unasked(&subject),
-            Object::UnplacedClaim { name: "data".into() }
-        );
+        let subject = Subject::Claim { namespace: None, name: Some("data".into()), handle: None };
+        assert_eq!(Object::unasked(&subject), Object::UnplacedClaim { name: "data".into() });
     }
 }

@@ -67,9 +67,12 @@ fn start(command: &Command) -> Result<Child, KernelError> {
     let mut process = tokio::process::Command::new(command.tool.name);
     process.args(&command.arguments).env_clear().env("PATH", PATH).env("LC_ALL", "C");
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    process.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => missing(command.tool),
-        _ => KernelError::system(shown(command), error),
+    process.spawn().map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            missing(command.tool)
+        } else {
+            KernelError::system(shown(command), error)
+        }
     })
 }
 

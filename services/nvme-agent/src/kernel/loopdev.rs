@@ -59,6 +59,8 @@ nix::ioctl_write_ptr_bad!(loop_set_status64, 0x4C04, LoopInfo);
 nix::ioctl_read_bad!(loop_get_status64, 0x4C05, LoopInfo);
 nix::ioctl_write_ptr_bad!(loop_configure, 0x4C0A, LoopConfig);
 nix::ioctl_none_bad!(loop_ctl_get_free, 0x4C82);
+// linux/fs.h
+nix::ioctl_write_ptr_bad!(blkroset, nix::request_code_none!(0x12, 93), c_int);
 
 const EMPTY: LoopInfo = LoopInfo {
     device: 0,
@@ -103,12 +105,26 @@ pub(crate) fn attach(file: &Path, size: ByteSize, token: &str) -> io::Result<Str
         let device = open(&name, true)?;
         // SAFETY: LOOP_CONFIGURE reads one loop_config, which lives until the call has returned.
         match unsafe { loop_configure(device.as_raw_fd(), &config) } {
-            Ok(_) => return Ok(name),
+            Ok(_) => {
+                allow_writes(&device).inspect_err(|_| {
+                    // The error that counts is told; this one leaves the device to the next start.
+                    let _ = clear(&device);
+                })?;
+                return Ok(name);
+            }
             Err(nix::errno::Errno::EBUSY) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(io::Error::other("no loop device stays free long enough; who takes them all?"))
+}
+
+/// Write protection stays with the number when the file goes: the next user of the number, who may be anybody on this
+/// machine, would find it.
+fn allow_writes(device: &File) -> io::Result<()> {
+    // SAFETY: BLKROSET reads one int, which lives until the call has returned.
+    unsafe { blkroset(device.as_raw_fd(), &0) }?;
+    Ok(())
 }
 
 /// Where no devtmpfs makes nodes, we do.
@@ -180,7 +196,14 @@ pub(crate) fn cut(name: &str, token: &str) -> io::Result<()> {
 
 /// Takes the device off its file: at once, or when its last user lets go. One that is not ours any more is off.
 pub(crate) fn detach(name: &str, token: &str) -> io::Result<()> {
-    let Some((device, _)) = opened(name, token, true)? else { return Ok(()) };
+    let Some((device, _)) = opened(name, token, true)? else {
+        return Ok(());
+    };
+    allow_writes(&device)?;
+    clear(&device)
+}
+
+fn clear(device: &File) -> io::Result<()> {
     // SAFETY: LOOP_CLR_FD takes no argument.
     match unsafe { loop_clr_fd(device.as_raw_fd()) } {
         Ok(_) | Err(nix::errno::Errno::ENXIO) => Ok(()),

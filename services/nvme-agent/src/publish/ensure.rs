@@ -49,7 +49,7 @@ pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(
             Step::Stage => {
                 ensure_staged(op, &want.stage).await?;
             }
-            step => {
+            step @ (Step::Record | Step::MakeTarget | Step::Bind | Step::MakeReadOnly) => {
                 let span =
                     tracing::info_span!("publish", volume.id = %op.handle, target = %want.target, ?step);
                 act(op, want, &wanted, &seen, step).instrument(span).await.map_err(tell)?;

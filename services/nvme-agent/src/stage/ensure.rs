@@ -58,25 +58,26 @@ async fn drive(op: &Operation, want: &Stage, learned: &mut Learned) -> Result<Se
         let seen = observe(op, want, learned).await?;
         let step = plan(&wanted, &seen.facts);
         op.in_time(&step)?;
-        match step {
-            Step::Done => return Ok(seen),
-            Step::Refuse(refusal) => return Err(Failure::Refused(refusal)),
-            Step::AwaitLive | Step::AwaitDevice => {
-                let until = *waiting.get_or_insert_with(|| op.deadline.at_most(LIVE_PATIENCE));
-                if until.has_passed() {
-                    return Err(did_not_come(want, &seen));
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            step => {
-                tracing::debug!(volume.id = %op.handle, ?step, "step");
-                steps += 1;
-                if steps > MOST_STEPS {
-                    return Err(Failure::NoProgress(format!("{step:?}")));
-                }
-                act(op, want, &seen, &step, learned).await?;
-            }
+        if step == Step::Done {
+            return Ok(seen);
         }
+        if let Step::Refuse(refusal) = step {
+            return Err(Failure::Refused(refusal));
+        }
+        if matches!(step, Step::AwaitLive | Step::AwaitDevice) {
+            let until = *waiting.get_or_insert_with(|| op.patience(LIVE_PATIENCE));
+            if until.has_passed() {
+                return Err(did_not_come(want, &seen));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
+        tracing::debug!(volume.id = %op.handle, ?step, "step");
+        steps += 1;
+        if steps > MOST_STEPS {
+            return Err(Failure::NoProgress(format!("{step:?}")));
+        }
+        act(op, want, &seen, &step, learned).await?;
     }
 }
 

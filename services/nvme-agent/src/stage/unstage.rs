@@ -208,7 +208,7 @@ pub(crate) async fn end_session(op: &Operation, session: &Session) -> Result<(),
     let span = tracing::info_span!("disconnect", volume.id = %op.handle, nqn = %session.nqn);
     async {
         if let Some(device) = &session.device {
-            let until = op.deadline.at_most(IDLE_PATIENCE);
+            let until = op.patience(IDLE_PATIENCE);
             loop {
                 let users = op
                     .host

@@ -289,7 +289,6 @@ async fn converse(
     }
     let (mut output, mut status) = (Output::default(), None);
     while let Some(message) = reading.wait().await {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "most messages concern servers or terminals")]
         match message {
             ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } => output.push(&data),
             ChannelMsg::ExitStatus { exit_status } => status = Some(exit_status),

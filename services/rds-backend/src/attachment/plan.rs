@@ -65,7 +65,7 @@ pub(crate) fn attached(
         return Ok(Step::Again("it is not exported under the name of its epoch"));
     }
     let before = before(seen)?;
-    let attached = seen.after_loss || !before.is_some_and(|mark| mark.holder(&wanted.node).is_some());
+    let attached = seen.after_loss || before.is_none_or(|mark| mark.holder(&wanted.node).is_none());
     Ok(Step::Done(Attached { volume, nqn, attached }))
 }
 

@@ -1,5 +1,7 @@
 //! The service as it runs, over mutual TLS, against a simulated appliance over real SSH.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
 mod attachment;
 mod outage;
 mod volume;

@@ -6,7 +6,7 @@ use proto::fault::Reason;
 use proto::rds::volume::v1::DeleteVolumeRequest;
 use routeros_sim::{Effect, Fault};
 
-use crate::world::{World, answer, node_id, order, within};
+use crate::world::{World, answer, eventually, node_id, order, within};
 
 /// Lets the next command that contains `text` take effect and its answer be lost.
 fn lose(world: &World, text: &str) {
@@ -56,16 +56,14 @@ async fn a_command_that_never_answers_ends_at_the_deadline_and_settles_nothing()
     assert_eq!((fault.reason, fault.settled), (Reason::DeadlineExceeded, false), "{fault}");
     world.sim.clear_faults();
     // The operation holds the volume until its own deadline.
-    let give_up = tokio::time::Instant::now() + Duration::from_secs(10);
-    loop {
-        match world.create(order("pvc-1")).await {
-            Ok(made) => break assert!(made.created),
-            Err(fault) => {
-                assert!(fault.reason == Reason::Busy && tokio::time::Instant::now() < give_up, "{fault}")
-            }
+    eventually(async || match world.create(order("pvc-1")).await {
+        Ok(made) => made.created,
+        Err(fault) => {
+            assert_eq!(fault.reason, Reason::Busy, "{fault}");
+            false
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -82,9 +80,8 @@ async fn a_second_call_for_a_busy_volume_is_told_so_at_once() {
     let handle = world.volume("pvc-1").await;
     world.sim.fault(Fault::next_matching(Effect::DelayMs(1000), "nvme-tcp-export=yes"));
     let (first, second) = tokio::join!(world.attach(&handle, "node-a"), async {
-        while world.sim.journal().iter().all(|entry| !entry.command.contains("nvme-tcp-export=yes")) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let asked = |entry: &routeros_sim::Entry| entry.command.contains("nvme-tcp-export=yes");
+        eventually(async || world.sim.journal().iter().any(asked)).await;
         world.attach(&handle, "node-b").await
     });
     assert!(first.is_ok());
@@ -99,17 +96,13 @@ async fn a_caller_that_hangs_up_does_not_cut_the_operation() {
     world.sim.fault(Fault::next_matching(Effect::DelayMs(500), "nvme-tcp-export=yes"));
     let cut = tokio::time::timeout(Duration::from_millis(200), world.attach(&handle, "node-a")).await;
     assert!(cut.is_err());
-    let give_up = tokio::time::Instant::now() + Duration::from_secs(10);
-    while world.row(&handle).unwrap()["nvme-tcp-export"] != true {
-        assert!(tokio::time::Instant::now() < give_up);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(async || world.row(&handle).unwrap()["nvme-tcp-export"] == true).await;
 }
 
 #[tokio::test]
 async fn an_appliance_that_is_down_at_the_start_is_named_with_its_address_and_used_when_it_comes() {
     let mut world = World::start(|_| {}).await;
-    world.sim.down();
+    world.sim.down().await;
     world.restart().await;
     let address = world.sim.ssh_addr().to_string();
     let give_up = tokio::time::Instant::now() + Duration::from_secs(10);
@@ -131,7 +124,7 @@ async fn an_appliance_that_is_down_at_the_start_is_named_with_its_address_and_us
     assert!(fault.message.contains(&address), "{fault}");
     assert!(begun.elapsed() < Duration::from_secs(10));
 
-    world.sim.up().unwrap();
+    world.sim.up().await.unwrap();
     world.until_connected().await;
     assert!(world.create(order("pvc-1")).await.unwrap().created);
 }
@@ -140,8 +133,8 @@ async fn an_appliance_that_is_down_at_the_start_is_named_with_its_address_and_us
 async fn an_appliance_that_restarts_is_found_again() {
     let mut world = World::warm().await;
     let handle = world.volume("pvc-1").await;
-    world.sim.down();
-    world.sim.up().unwrap();
+    world.sim.down().await;
+    world.sim.up().await.unwrap();
     world.until_connected().await;
     assert_eq!(world.attach(&handle, "node-a").await.unwrap().epoch, 1);
 }

@@ -88,15 +88,7 @@ impl World {
     }
 
     pub(crate) async fn until_connected(&self) {
-        let give_up = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let status = self.status().await;
-            if status.reachable {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < give_up, "{}", status.problem);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually(async || self.status().await.reachable).await;
     }
 
     /// Commands that were asked since the journal was cleared.
@@ -227,4 +219,13 @@ fn tls(authority: &CertifiedIssuer<'static, KeyPair>, folder: &Path, role: &str)
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
     std::fs::write(&files.ca, authority.pem()).unwrap();
     Tls::load(&files).unwrap()
+}
+
+/// Waits until `holds`, at most [`PATIENCE`].
+pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    let give_up = tokio::time::Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < give_up, "it did not come to hold in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -154,17 +154,11 @@ impl Fleet {
         }
     }
 
-    /// Shows what the services said last: those that ended by themselves, else those that warned.
+    /// Shows what the services said last: all of one that ended by itself, the complaints of the others.
     pub(crate) fn confess(&mut self, narrator: &Narrator) {
-        let ended: Vec<String> = self
-            .processes
-            .iter_mut()
-            .filter_map(|process| process.ended().map(|_| process.name.clone()))
-            .collect();
-        for process in &self.processes {
+        for process in &mut self.processes {
             let lines = process.last_lines();
-            let warned = lines.iter().any(|line| line.contains("WARN") || line.contains("ERROR"));
-            if ended.contains(&process.name) || (ended.is_empty() && warned) {
+            if !lines.is_empty() {
                 narrator.say(format!("\nlast lines of {}:", process.name));
                 lines.iter().for_each(|line| narrator.aside(format!("  {line}")));
             }
@@ -195,9 +189,10 @@ impl Fleet {
     /// What to try while everything keeps running.
     pub(crate) fn invite(&self, narrator: &Narrator) -> Result<()> {
         narrator.heading("Everything keeps running. In another terminal:");
-        let rdsctl = std::env::current_exe().context("where is this program?")?.with_file_name("rdsctl");
+        let here = std::env::current_exe().context("where is this program?")?;
+        let programs = here.parent().unwrap_or(Path::new(""));
         let backend = self.backend.context("the backend has no address")?;
-        for line in self.settings.invitations(&rdsctl, backend, &self.settings.node("node-a")?)? {
+        for line in self.settings.invitations(programs, backend, &self.settings.node("node-a")?)? {
             narrator.say(format!("  {line}"));
         }
         let (logs, events) = (self.logs.display(), self.settings.events.display());

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Child;
 
 /// How many lines of a failed service's log are shown.
-const LAST_LINES: usize = 12;
+const LAST_LINES: usize = 6;
+/// How much of a line is shown, in characters.
+const LINE_WIDTH: usize = 400;
 
 /// A service that runs.
 pub(crate) struct Process {
@@ -46,6 +48,7 @@ impl Process {
         // A group of its own: Ctrl-C reaches us alone, and we stop the services in their order.
         command.process_group(0);
         let child = tokio::process::Command::from(command)
+            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let pid = child.id().with_context(|| format!("{name} ended at once"))?;
@@ -59,11 +62,17 @@ impl Process {
         Some(format!("{} ended: {status}", self.name))
     }
 
-    /// The end of its log, for a person.
-    pub(crate) fn last_lines(&self) -> Vec<String> {
+    /// The end of its log, for a person. Of one that still runs, only what it complained about.
+    pub(crate) fn last_lines(&mut self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+        let ended = self.ended().is_some();
+        // Every condition is unmet at the start; that is no complaint.
+        let complains = |line: &&str| {
+            (line.contains(" WARN ") || line.contains(" ERROR ")) && !line.contains("chassis::health")
+        };
+        let lines: Vec<&str> = text.lines().filter(|line| ended || complains(line)).collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        last.iter().map(|line| line.chars().take(LINE_WIDTH).collect()).collect()
     }
 
     /// Asks it to end, and makes it end after `grace`.

@@ -46,9 +46,7 @@ fn refuse_macro(name: &str, place: Place<'_>) -> Option<String> {
 fn refuse_method(name: &str, lines: &[&str], line: usize, place: Place<'_>) -> Option<String> {
     let explained = || {
         let from = line.saturating_sub(4);
-        lines[from..line.min(lines.len())]
-            .iter()
-            .any(|line| line.contains("//"))
+        lines[from..line.min(lines.len())].iter().any(|line| line.contains("//"))
     };
     match name {
         _ if place.in_test => None,
@@ -90,19 +88,13 @@ mod tests {
     #[test]
     fn a_test_that_is_left_out_is_found() {
         assert_eq!(broken("a/tests/x.rs", "#[test]\n#[ignore]\nfn t() {}"), [2]);
-        assert_eq!(
-            broken("a/tests/x.rs", "#[test]\n#[ignore = \"slow\"]\nfn t() {}"),
-            [2]
-        );
+        assert_eq!(broken("a/tests/x.rs", "#[test]\n#[ignore = \"slow\"]\nfn t() {}"), [2]);
     }
 
     #[test]
     fn unfinished_code_is_found_in_tests_too() {
         assert_eq!(broken("a/tests/x.rs", "fn t() {\ntodo!()\n}"), [2]);
-        assert_eq!(
-            broken("a/src/x.rs", "fn t() {\ndbg!(1);\nunimplemented!()\n}"),
-            [2, 3]
-        );
+        assert_eq!(broken("a/src/x.rs", "fn t() {\ndbg!(1);\nunimplemented!()\n}"), [2, 3]);
     }
 
     #[test]
@@ -110,19 +102,13 @@ mod tests {
         let text = "fn t() {\nx.unwrap();\nx.expect(\"y\");\npanic!()\n}";
         assert_eq!(broken("a/src/x.rs", text), [2, 3, 4]);
         assert_eq!(broken("a/src/x/tests.rs", text), [0; 0]);
-        assert_eq!(
-            broken("a/src/x.rs", &format!("#[cfg(test)]\nmod t {{ {text} }}")),
-            [0; 0]
-        );
+        assert_eq!(broken("a/src/x.rs", &format!("#[cfg(test)]\nmod t {{ {text} }}")), [0; 0]);
     }
 
     #[test]
     fn an_expect_with_its_proof_is_tolerated() {
         assert_eq!(
-            broken(
-                "a/src/x.rs",
-                "fn t() {\n// The constant is well-formed.\nx.expect(\"y\");\n}"
-            ),
+            broken("a/src/x.rs", "fn t() {\n// The constant is well-formed.\nx.expect(\"y\");\n}"),
             [0; 0]
         );
     }
@@ -132,29 +118,14 @@ mod tests {
         let test = "#[tokio::test]\nasync fn t() {\ntokio::time::sleep(d).await;\n}";
         assert_eq!(broken("a/tests/x.rs", test), [3]);
         assert_eq!(broken("a/src/x.rs", test), [3]);
-        assert_eq!(
-            broken("a/tests/x.rs", &test.replace("tokio::time", "std::thread")),
-            [3]
-        );
-        assert_eq!(
-            broken("a/tests/x.rs", &test.replace("fn t", "fn eventually_ready")),
-            [0; 0]
-        );
-        assert_eq!(
-            broken(
-                "a/tests/x.rs",
-                &test.replace("test]", "test(start_paused = true)]")
-            ),
-            [0; 0]
-        );
+        assert_eq!(broken("a/tests/x.rs", &test.replace("tokio::time", "std::thread")), [3]);
+        assert_eq!(broken("a/tests/x.rs", &test.replace("fn t", "fn eventually_ready")), [0; 0]);
+        assert_eq!(broken("a/tests/x.rs", &test.replace("test]", "test(start_paused = true)]")), [0; 0]);
     }
 
     #[test]
     fn blocking_a_worker_is_found_in_product_code() {
         assert_eq!(broken("a/src/x.rs", "fn t() {\nstd::thread::sleep(d);\n}"), [2]);
-        assert_eq!(
-            broken("a/src/x.rs", "async fn t() {\ntokio::time::sleep(d).await;\n}"),
-            [0; 0]
-        );
+        assert_eq!(broken("a/src/x.rs", "async fn t() {\ntokio::time::sleep(d).await;\n}"), [0; 0]);
     }
 }

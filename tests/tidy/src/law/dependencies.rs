@@ -57,10 +57,7 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
 }
 
 fn folder(path: &str) -> &str {
-    path.trim_end_matches("/Cargo.toml")
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
+    path.trim_end_matches("/Cargo.toml").rsplit('/').next().unwrap_or_default()
 }
 
 fn line_of(text: &str, name: &str) -> usize {
@@ -90,10 +87,7 @@ fn refuse_ours(path: &str, name: &str, section: Section) -> Option<String> {
     let crate_name = folder(path);
     Some(match allowed {
         [] => format!("{crate_name} may depend on no crate of ours, so not on {name}"),
-        allowed => format!(
-            "{crate_name} may depend on {} only, so not on {name}",
-            allowed.join(", ")
-        ),
+        allowed => format!("{crate_name} may depend on {} only, so not on {name}", allowed.join(", ")),
     })
 }
 
@@ -103,10 +97,7 @@ fn refuse_foreign(crate_name: &str, name: &str) -> Option<String> {
     if owners.contains(&crate_name) {
         return None;
     }
-    Some(format!(
-        "{name} belongs to {}; {crate_name} has to ask them",
-        owners.join(", ")
-    ))
+    Some(format!("{name} belongs to {}; {crate_name} has to ask them", owners.join(", ")))
 }
 
 #[cfg(test)]
@@ -151,11 +142,7 @@ mod tests {
     fn the_arrows_the_architecture_draws_are_allowed() {
         for (path, section, name) in [
             ("services/rds-backend/Cargo.toml", "dependencies", "chassis"),
-            (
-                "services/rds-backend/Cargo.toml",
-                "dev-dependencies",
-                "routeros-sim",
-            ),
+            ("services/rds-backend/Cargo.toml", "dev-dependencies", "routeros-sim"),
             ("services/rds-backend/Cargo.toml", "dependencies", "russh"),
             ("tests/harness/Cargo.toml", "dependencies", "rds-backend"),
         ] {

@@ -19,18 +19,9 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
 fn modules(tree: &Tree, found: &mut Vec<Violation>) {
     let of_tests =
         |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/") && !path.contains("/src/");
-    for (path, text) in tree
-        .ending(".rs")
-        .filter(|(path, _)| path.contains("src/") && !of_tests(path))
-    {
-        let inside_tests = path
-            .split("/src/")
-            .nth(1)
-            .is_some_and(|rest| rest.contains("tests/"));
-        let first = text
-            .lines()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or_default();
+    for (path, text) in tree.ending(".rs").filter(|(path, _)| path.contains("src/") && !of_tests(path)) {
+        let inside_tests = path.split("/src/").nth(1).is_some_and(|rest| rest.contains("tests/"));
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         if !inside_tests && !first.starts_with("//!") {
             let reason = "begins without //!: say what it owns, the path through it, failure, what is absent on purpose";
             found.push(Violation::new(path, 1, reason));
@@ -40,10 +31,7 @@ fn modules(tree: &Tree, found: &mut Vec<Violation>) {
 
 /// Fields, calls and enum values of `rds.*`: each with a comment above it.
 fn contract(tree: &Tree, found: &mut Vec<Violation>) {
-    for (path, text) in tree
-        .ending(".proto")
-        .filter(|(path, _)| path.starts_with("proto/rds/"))
-    {
+    for (path, text) in tree.ending(".proto").filter(|(path, _)| path.starts_with("proto/rds/")) {
         let mut before = "";
         for (at, line) in text.lines().map(str::trim).enumerate() {
             if declares(line) && !before.starts_with("//") {
@@ -67,11 +55,7 @@ fn declares(line: &str) -> bool {
 
 fn verbs(tree: &Tree, found: &mut Vec<Violation>) {
     let Some(makefile) = tree.text("Makefile") else {
-        found.push(Violation::new(
-            "Makefile",
-            1,
-            "is missing: it is the list of verbs",
-        ));
+        found.push(Violation::new("Makefile", 1, "is missing: it is the list of verbs"));
         return;
     };
     let mut verbs = BTreeSet::new();
@@ -107,9 +91,7 @@ fn verbs(tree: &Tree, found: &mut Vec<Violation>) {
 fn unknown_verbs(path: &str, text: &str, verbs: &BTreeSet<&str>, found: &mut Vec<Violation>) {
     for (at, line) in text.lines().enumerate() {
         for rest in line.split("`make ").skip(1) {
-            let end = rest
-                .find(|c: char| !(c.is_ascii_lowercase() || c == '-'))
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(rest.len());
             let verb = &rest[..end];
             if !verb.is_empty() && !verbs.contains(verb) {
                 found.push(Violation::new(
@@ -177,9 +159,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
     headings
         .map(|heading| {
             let title = heading.trim_start_matches('#').trim().to_lowercase();
-            let kept = title
-                .chars()
-                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()

@@ -29,11 +29,7 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (path, text) in tree.ending(".rs") {
         if path.ends_with("/mod.rs") {
-            found.push(Violation::new(
-                path,
-                1,
-                "mod.rs: write foo.rs beside the folder foo/",
-            ));
+            found.push(Violation::new(path, 1, "mod.rs: write foo.rs beside the folder foo/"));
         }
         let names = path.trim_end_matches(".rs").split('/');
         for name in names.filter(|name| BANNED.contains(name)) {
@@ -49,11 +45,7 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
         });
     }
     for (path, text) in tree.ending("/Cargo.toml") {
-        let folder = path
-            .trim_end_matches("/Cargo.toml")
-            .rsplit('/')
-            .next()
-            .unwrap_or_default();
+        let folder = path.trim_end_matches("/Cargo.toml").rsplit('/').next().unwrap_or_default();
         let named = text.parse::<toml::Table>().ok().and_then(|manifest| {
             let name = manifest.get("package")?.get("name")?.as_str()?;
             Some(name.to_owned())

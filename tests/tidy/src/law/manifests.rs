@@ -10,11 +10,8 @@ const SECTIONS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependen
 /// Packages whose library has another name.
 const NAMED_OTHERWISE: [(&str, &str); 1] = [("rustls-webpki", "webpki")];
 /// Used by generated code, which is not in the tree.
-const USED_BY_GENERATED: [(&str, &str); 3] = [
-    ("proto", "prost"),
-    ("proto", "prost-types"),
-    ("proto", "tonic-prost"),
-];
+const USED_BY_GENERATED: [(&str, &str); 3] =
+    [("proto", "prost"), ("proto", "prost-types"), ("proto", "tonic-prost")];
 
 /// The law.
 pub fn check(tree: &Tree) -> Vec<Violation> {
@@ -33,72 +30,40 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
         inherits(path, &manifest, &mut found);
         dependencies(tree, path, text, &manifest, &mut found);
     }
-    for member in members
-        .iter()
-        .filter(|member| tree.text(&format!("{member}/Cargo.toml")).is_none())
-    {
-        found.push(Violation::new(
-            "Cargo.toml",
-            1,
-            format!("member {member} has no Cargo.toml"),
-        ));
+    for member in members.iter().filter(|member| tree.text(&format!("{member}/Cargo.toml")).is_none()) {
+        found.push(Violation::new("Cargo.toml", 1, format!("member {member} has no Cargo.toml")));
     }
     found
 }
 
 fn members(root: &Table) -> Vec<String> {
-    let list = root
-        .get("workspace")
-        .and_then(|workspace| workspace.get("members"));
+    let list = root.get("workspace").and_then(|workspace| workspace.get("members"));
     let list = list.and_then(Value::as_array).into_iter().flatten();
-    list.filter_map(|member| member.as_str().map(ToOwned::to_owned))
-        .collect()
+    list.filter_map(|member| member.as_str().map(ToOwned::to_owned)).collect()
 }
 
 fn is_inherited(value: Option<&Value>) -> bool {
-    value
-        .and_then(|value| value.get("workspace"))
-        .and_then(Value::as_bool)
-        == Some(true)
+    value.and_then(|value| value.get("workspace")).and_then(Value::as_bool) == Some(true)
 }
 
 fn inherits(path: &str, manifest: &Table, found: &mut Vec<Violation>) {
     let package = manifest.get("package");
     for key in INHERITED {
         if !is_inherited(package.and_then(|package| package.get(key))) {
-            found.push(Violation::new(
-                path,
-                1,
-                format!("{key}.workspace = true is missing"),
-            ));
+            found.push(Violation::new(path, 1, format!("{key}.workspace = true is missing")));
         }
     }
     let lints = manifest.get("lints");
-    if lints
-        .and_then(|lints| lints.get("workspace"))
-        .and_then(Value::as_bool)
-        != Some(true)
-    {
+    if lints.and_then(|lints| lints.get("workspace")).and_then(Value::as_bool) != Some(true) {
         found.push(Violation::new(path, 1, "[lints] workspace = true is missing"));
     }
 }
 
 fn dependencies(tree: &Tree, path: &str, text: &str, manifest: &Table, found: &mut Vec<Violation>) {
     let folder = path.trim_end_matches("Cargo.toml");
-    let crate_name = folder
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
-    for (name, value) in SECTIONS
-        .iter()
-        .filter_map(|table| manifest.get(*table)?.as_table())
-        .flatten()
-    {
-        let line = text
-            .lines()
-            .position(|line| line.starts_with(name.as_str()))
-            .map_or(1, |at| at + 1);
+    let crate_name = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    for (name, value) in SECTIONS.iter().filter_map(|table| manifest.get(*table)?.as_table()).flatten() {
+        let line = text.lines().position(|line| line.starts_with(name.as_str())).map_or(1, |at| at + 1);
         if !is_inherited(Some(value)) {
             let reason = format!(
                 "{name}: the version belongs into the workspace manifest; write {name}.workspace = true"
@@ -107,15 +72,9 @@ fn dependencies(tree: &Tree, path: &str, text: &str, manifest: &Table, found: &m
         }
         let generated = USED_BY_GENERATED.contains(&(crate_name, name.as_str()));
         let renamed = NAMED_OTHERWISE.iter().find(|(package, _)| package == name);
-        let library = renamed
-            .map_or(name.as_str(), |(_, library)| library)
-            .replace('-', "_");
+        let library = renamed.map_or(name.as_str(), |(_, library)| library).replace('-', "_");
         if !generated && !is_used(tree, folder, &library) {
-            found.push(Violation::new(
-                path,
-                line,
-                format!("{name} is not used: remove it"),
-            ));
+            found.push(Violation::new(path, line, format!("{name} is not used: remove it")));
         }
     }
 }
@@ -142,15 +101,9 @@ mod tests {
         [lints]\nworkspace = true\n[dependencies]\ntokio.workspace = true\n";
 
     fn broken(root: &str, manifest: &str, source: &str) -> Vec<String> {
-        let tree = Tree::sample(&[
-            ("Cargo.toml", root),
-            ("a/Cargo.toml", manifest),
-            ("a/src/lib.rs", source),
-        ]);
-        check(&tree)
-            .into_iter()
-            .map(|violation| violation.reason)
-            .collect()
+        let tree =
+            Tree::sample(&[("Cargo.toml", root), ("a/Cargo.toml", manifest), ("a/src/lib.rs", source)]);
+        check(&tree).into_iter().map(|violation| violation.reason).collect()
     }
 
     #[test]
@@ -160,16 +113,10 @@ mod tests {
 
     #[test]
     fn what_is_not_inherited_is_found() {
-        for missing in [
-            "license.workspace = true\n",
-            "publish.workspace = true\n",
-            "[lints]\nworkspace = true\n",
-        ] {
-            assert_eq!(
-                broken(ROOT, &GOOD.replace(missing, ""), "use tokio::time;").len(),
-                1,
-                "{missing}"
-            );
+        for missing in
+            ["license.workspace = true\n", "publish.workspace = true\n", "[lints]\nworkspace = true\n"]
+        {
+            assert_eq!(broken(ROOT, &GOOD.replace(missing, ""), "use tokio::time;").len(), 1, "{missing}");
         }
     }
 
@@ -182,18 +129,7 @@ mod tests {
 
     #[test]
     fn a_crate_outside_the_workspace_and_a_member_that_is_not_there_are_found() {
-        assert_eq!(
-            broken("[workspace]\nmembers = []\n", GOOD, "use tokio::time;").len(),
-            1
-        );
-        assert_eq!(
-            broken(
-                "[workspace]\nmembers = [\"a\", \"b\"]\n",
-                GOOD,
-                "use tokio::time;"
-            )
-            .len(),
-            1
-        );
+        assert_eq!(broken("[workspace]\nmembers = []\n", GOOD, "use tokio::time;").len(), 1);
+        assert_eq!(broken("[workspace]\nmembers = [\"a\", \"b\"]\n", GOOD, "use tokio::time;").len(), 1);
     }
 }

@@ -27,11 +27,7 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
             }
         });
         if let Err(error) = walked {
-            found.push(Violation::new(
-                path,
-                error.span().start().line,
-                format!("is not Rust: {error}"),
-            ));
+            found.push(Violation::new(path, error.span().start().line, format!("is not Rust: {error}")));
         }
     }
     found
@@ -57,14 +53,8 @@ mod tests {
     fn a_long_function_is_found_wherever_it_stands() {
         let body = "let _ = 1;\n".repeat(80);
         assert_eq!(broken("a/src/b.rs", &format!("\nfn f() {{\n{body}}}\n")), [2]);
-        assert_eq!(
-            broken("a/src/b.rs", &format!("impl A {{\nfn f() {{\n{body}}}\n}}\n")),
-            [2]
-        );
-        assert_eq!(
-            broken("a/src/b.rs", &format!("trait A {{\nfn f() {{\n{body}}}\n}}\n")),
-            [2]
-        );
+        assert_eq!(broken("a/src/b.rs", &format!("impl A {{\nfn f() {{\n{body}}}\n}}\n")), [2]);
+        assert_eq!(broken("a/src/b.rs", &format!("trait A {{\nfn f() {{\n{body}}}\n}}\n")), [2]);
     }
 
     #[test]

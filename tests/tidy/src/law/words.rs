@@ -44,11 +44,7 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
         for (at, line) in text.lines().enumerate() {
             let lower = line.to_lowercase();
             for (word, kind) in words.iter().filter(|(word, _)| stands_in(&lower, word)) {
-                found.push(Violation::new(
-                    path,
-                    at + 1,
-                    format!("{word:?} is {kind}: leave it out"),
-                ));
+                found.push(Violation::new(path, at + 1, format!("{word:?} is {kind}: leave it out")));
             }
         }
     }

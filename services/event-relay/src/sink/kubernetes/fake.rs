@@ -15,16 +15,10 @@ pub(crate) fn verdict(path_namespace: &str, event: &Value) -> Result<(), (u16, S
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
     let involved = text("/involvedObject/namespace");
     if path_namespace.is_empty() {
-        return Err((
-            405,
-            "the server does not allow this method on the requested resource".into(),
-        ));
+        return Err((405, "the server does not allow this method on the requested resource".into()));
     }
     if !namespace.is_empty() && namespace != path_namespace {
-        return Err((
-            400,
-            "the namespace of the provided object does not match the request".into(),
-        ));
+        return Err((400, "the namespace of the provided object does not match the request".into()));
     }
     if event.pointer("/eventTime").is_some_and(|time| !time.is_null()) {
         return Err((422, "new-style events are not what the relay writes".into()));
@@ -42,10 +36,7 @@ pub(crate) fn verdict(path_namespace: &str, event: &Value) -> Result<(), (u16, S
         ));
     }
     if !dns_subdomain(name) {
-        return Err((
-            422,
-            format!("Event \"{name}\" is invalid: metadata.name: Invalid value"),
-        ));
+        return Err((422, format!("Event \"{name}\" is invalid: metadata.name: Invalid value")));
     }
     if path_namespace.len() > 63 || path_namespace.contains('.') || !dns_subdomain(path_namespace) {
         return Err((422, "metadata.namespace: Invalid value".into()));
@@ -55,12 +46,7 @@ pub(crate) fn verdict(path_namespace: &str, event: &Value) -> Result<(), (u16, S
 
 /// Limits of events.k8s.io/v1: this API does not ask for them here, we keep to them.
 fn new_style_limits(event: &Value) -> Result<(), String> {
-    for (field, limit) in [
-        ("message", 1024),
-        ("reason", 128),
-        ("action", 128),
-        ("reportingInstance", 128),
-    ] {
+    for (field, limit) in [("message", 1024), ("reason", 128), ("action", 128), ("reportingInstance", 128)] {
         let length = event[field].as_str().map(str::len).unwrap_or_default();
         if length == 0 || length > limit {
             return Err(format!("{field} has {length} bytes"));
@@ -72,9 +58,7 @@ fn new_style_limits(event: &Value) -> Result<(), String> {
         .is_some_and(|(prefix, name)| dns_subdomain(prefix) && !name.is_empty() && name.len() <= 63);
     match (qualified, event["type"].as_str()) {
         (true, Some("Normal" | "Warning")) => Ok(()),
-        (qualified, kind) => Err(format!(
-            "reportingComponent qualified: {qualified}, type {kind:?}"
-        )),
+        (qualified, kind) => Err(format!("reportingComponent qualified: {qualified}, type {kind:?}")),
     }
 }
 
@@ -160,12 +144,8 @@ impl Cluster {
         let trouble = {
             let mut world = self.0.lock().unwrap();
             world.asked.push(format!("{} {}", parts.method, parts.uri));
-            let at = world
-                .trouble
-                .iter()
-                .position(|(method, _)| *method == parts.method);
-            at.and_then(|at| world.trouble.remove(at))
-                .map(|(_, trouble)| trouble)
+            let at = world.trouble.iter().position(|(method, _)| *method == parts.method);
+            at.and_then(|at| world.trouble.remove(at)).map(|(_, trouble)| trouble)
         };
         match trouble {
             None => self.perform(&parts.method, parts.uri.path(), &body),
@@ -174,12 +154,7 @@ impl Cluster {
             }
             Some(Trouble::Terminating) => {
                 let cause = json!([{ "reason": "NamespaceTerminating", "field": "metadata.namespace" }]);
-                status(
-                    403,
-                    "Forbidden",
-                    "is being terminated",
-                    json!({ "name": "demo", "causes": cause }),
-                )
+                status(403, "Forbidden", "is being terminated", json!({ "name": "demo", "causes": cause }))
             }
             Some(Trouble::LostReply) => {
                 self.perform(&parts.method, parts.uri.path(), &body)?;
@@ -216,9 +191,8 @@ impl Cluster {
 
 impl World {
     fn post(&mut self, path: &str, mut event: Value) -> Reply {
-        let namespace = path
-            .strip_prefix("/api/v1/namespaces/")
-            .and_then(|rest| rest.strip_suffix("/events"));
+        let namespace =
+            path.strip_prefix("/api/v1/namespaces/").and_then(|rest| rest.strip_suffix("/events"));
         if let Err((code, message)) = verdict(namespace.unwrap_or_default(), &event) {
             return status(code, "Invalid", &message, json!({}));
         }

@@ -63,13 +63,8 @@ impl Lookup {
             return Ok(object.clone());
         }
         let object = match subject {
-            Subject::Claim {
-                namespace,
-                name,
-                handle,
-            } => {
-                self.claim(api, namespace.as_ref(), name.as_deref(), handle.as_deref())
-                    .await?
+            Subject::Claim { namespace, name, handle } => {
+                self.claim(api, namespace.as_ref(), name.as_deref(), handle.as_deref()).await?
             }
             Subject::Node(name) => Object::Node {
                 name: name.clone(),
@@ -115,12 +110,7 @@ impl Lookup {
             uid: claim.metadata.uid.unwrap_or_default(),
             volume_name: claim.spec.and_then(|spec| spec.volume_name).unwrap_or_default(),
         });
-        Ok(subject::choose(
-            (&namespace, &name),
-            handle,
-            volume,
-            facts.as_ref(),
-        )?)
+        Ok(subject::choose((&namespace, &name), handle, volume, facts.as_ref())?)
     }
 
     async fn volume(
@@ -132,10 +122,7 @@ impl Lookup {
         if let Some(handle) = handle
             && let Some(facts) = self.volume_by_handle(api, handle).await?
         {
-            return Ok(Object::PersistentVolume {
-                name: facts.name.clone(),
-                uid: Some(facts.uid.clone()),
-            });
+            return Ok(Object::PersistentVolume { name: facts.name.clone(), uid: Some(facts.uid.clone()) });
         }
         // A deleted volume's PersistentVolume may be gone already: the Event is written all the same.
         let uid = match name {
@@ -223,7 +210,5 @@ async fn uid<K>(api: &Requests, objects: Api<K>, name: &str) -> Result<Option<St
 where
     K: Clone + DeserializeOwned + std::fmt::Debug + kube::Resource,
 {
-    Ok(get(api, objects, name)
-        .await?
-        .and_then(|object| object.meta().uid.clone()))
+    Ok(get(api, objects, name).await?.and_then(|object| object.meta().uid.clone()))
 }

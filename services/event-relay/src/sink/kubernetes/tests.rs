@@ -47,11 +47,7 @@ fn bound() -> Cluster {
 }
 
 fn about_handle() -> Subject {
-    Subject::Claim {
-        namespace: None,
-        name: None,
-        handle: Some(HANDLE.into()),
-    }
+    Subject::Claim { namespace: None, name: None, handle: Some(HANDLE.into()) }
 }
 
 fn about_claim(handle: Option<&str>) -> Subject {
@@ -104,10 +100,7 @@ async fn a_claim_made_anew_under_the_same_name_leaves_the_event_to_the_volume() 
 async fn a_claim_that_is_gone_is_answered_as_such_and_counted() {
     let cluster = Cluster::default();
     let refused = sink(&cluster).resolve(&about_claim(None)).await;
-    assert!(
-        matches!(refused, Err(SinkError::Refused(Refusal::ClaimGone { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(SinkError::Refused(Refusal::ClaimGone { .. }))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -136,10 +129,7 @@ async fn a_node_and_a_deleted_volume_are_pointed_at_as_far_as_they_are_known() {
     let sink = sink(&cluster);
     let node = sink.resolve(&Subject::Node("node-a".into())).await.unwrap();
     assert_eq!(node.uid(), Some("uid-n"));
-    let subject = Subject::PersistentVolume {
-        name: Some("pv-gone".into()),
-        handle: Some(HANDLE.into()),
-    };
+    let subject = Subject::PersistentVolume { name: Some("pv-gone".into()), handle: Some(HANDLE.into()) };
     let volume = sink.resolve(&subject).await.unwrap();
     assert_eq!((volume.name(), volume.uid()), ("pv-gone", None));
 }
@@ -151,20 +141,13 @@ async fn a_thousand_events_of_one_claim_cost_one_lookup() {
     for _ in 0..1000 {
         sink.resolve(&about_handle()).await.unwrap();
     }
-    assert_eq!(
-        cluster.asked(Method::GET, ""),
-        2,
-        "one list of volumes, one claim"
-    );
+    assert_eq!(cluster.asked(Method::GET, ""), 2, "one list of volumes, one claim");
 }
 
 #[tokio::test]
 async fn a_new_series_is_one_post_to_the_claims_namespace() {
     let cluster = bound();
-    assert_eq!(
-        sink(&cluster).write(&draft("id-1", 1, 1)).await,
-        Ok(Written::Created)
-    );
+    assert_eq!(sink(&cluster).write(&draft("id-1", 1, 1)).await, Ok(Written::Created));
     assert_eq!(cluster.asked(Method::POST, "/namespaces/demo/events"), 1);
     assert_eq!(cluster.events()[0]["count"], 1);
 }
@@ -206,10 +189,7 @@ async fn a_series_whose_event_was_deleted_goes_on_in_a_new_one() {
     let cluster = bound();
     let sink = sink(&cluster);
     sink.write(&draft("id-1", 1, 1)).await.unwrap();
-    let name = cluster.events()[0]["metadata"]["name"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let name = cluster.events()[0]["metadata"]["name"].as_str().unwrap().to_owned();
     cluster.remove(&format!("/api/v1/namespaces/demo/events/{name}"));
     assert_eq!(sink.write(&draft("id-4", 4, 3)).await, Ok(Written::Created));
     assert_eq!(cluster.events()[0]["count"], 4);
@@ -220,10 +200,7 @@ async fn too_many_requests_leaves_the_api_server_alone_for_as_long_as_it_asks() 
     let cluster = bound();
     let sink = sink(&cluster);
     cluster.trouble(Method::POST, Trouble::Answer(429, "TooManyRequests", 7));
-    assert_eq!(
-        retry_after(sink.write(&draft("id-1", 1, 1)).await),
-        Some(Duration::from_secs(7))
-    );
+    assert_eq!(retry_after(sink.write(&draft("id-1", 1, 1)).await), Some(Duration::from_secs(7)));
     assert!(retry_after(sink.write(&draft("id-1", 1, 1)).await).is_some());
     assert_eq!(cluster.asked(Method::POST, ""), 1, "it is not asked meanwhile");
     tokio::time::advance(Duration::from_secs(7)).await;
@@ -244,29 +221,18 @@ async fn a_silent_api_server_costs_one_timeout_and_the_event_stays_with_its_send
 async fn what_may_pass_is_to_be_sent_again_and_what_will_not_is_refused() {
     let cluster = bound();
     let sink = sink(&cluster);
-    for (code, reason) in [
-        (500, "InternalError"),
-        (503, "ServiceUnavailable"),
-        (403, "Forbidden"),
-        (401, "Unauthorized"),
-    ] {
+    for (code, reason) in
+        [(500, "InternalError"), (503, "ServiceUnavailable"), (403, "Forbidden"), (401, "Unauthorized")]
+    {
         cluster.trouble(Method::POST, Trouble::Answer(code, reason, 0));
         let result = sink.write(&draft("id-1", 1, 1)).await;
-        assert!(
-            matches!(result, Err(SinkError::Unavailable { .. })),
-            "{code}: {result:?}"
-        );
+        assert!(matches!(result, Err(SinkError::Unavailable { .. })), "{code}: {result:?}");
     }
-    for trouble in [
-        Trouble::Terminating,
-        Trouble::Answer(404, "NotFound", 0),
-        Trouble::Answer(422, "Invalid", 0),
-    ] {
+    for trouble in
+        [Trouble::Terminating, Trouble::Answer(404, "NotFound", 0), Trouble::Answer(422, "Invalid", 0)]
+    {
         cluster.trouble(Method::POST, trouble.clone());
         let result = sink.write(&draft("id-1", 1, 1)).await;
-        assert!(
-            matches!(result, Err(SinkError::Refused(_))),
-            "{trouble:?}: {result:?}"
-        );
+        assert!(matches!(result, Err(SinkError::Refused(_))), "{trouble:?}: {result:?}");
     }
 }

@@ -218,10 +218,9 @@ fn each_missing_proof_alone_forbids_the_format_and_is_named() {
         let mut facts = provably_blank();
         let mut want = blank;
         change(&mut want, &mut facts);
-        match plan(&want, &facts) {
-            Step::Refuse(Refusal::Format(why)) => assert!(why.contains(named), "{named}: {why}"),
-            step => panic!("{named}: {step:?}"),
-        }
+        let step = plan(&want, &facts);
+        let Step::Refuse(Refusal::Format(why)) = &step else { panic!("{named}: {step:?}") };
+        assert!(why.contains(named), "{named}: {why}");
     }
     let unasked = Facts { backend: None, ..provably_blank() };
     assert_eq!(plan(&blank, &unasked), Step::AskBackend);

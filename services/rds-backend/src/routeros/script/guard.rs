@@ -88,12 +88,18 @@ pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
     ));
     statements.push(":local zNum [:tonum (\"1\".".to_owned() + &field(mark::EPOCH) + ")]");
     let separators: Vec<String> = mark::SEPARATORS.iter().map(|at| field(*at..at + 1)).collect();
+    let (flags, unset) = mark::OTHER_FLAGS;
+    let no_class: Vec<String> =
+        mark::classes().map(|class| format!("({} != {})", field(mark::CLASS), quote(&class))).collect();
     let undamaged = [
+        no_class.join(" && "),
+        format!("{} != {}", field(flags), quote(unset)),
         format!("({}) != \"    \"", separators.join(".")),
         format!("[:tostr $zNum] != (\"1\".{})", field(mark::EPOCH)),
         format!("[:len {}] != 9", field(mark::EPOCH)),
         format!("({0} != \"F\") && ({0} != \"-\")", field(mark::FORMATTED)),
     ];
+    // Whatever the plan would not read as a mark must stop the script before it changes anything.
     for condition in undamaged {
         statements.push(when(&condition, &[error(Code::Damaged, "its comment was changed by hand")]));
     }

@@ -4,17 +4,11 @@ const MAKEFILE: &str = "TOOLS := x\ndemo: ## see it work\ntest: a b ## every tes
 const README: &str = "`make demo` and `make test`";
 
 fn broken(path: &str, text: &str) -> Vec<String> {
-    let mut files = vec![
-        ("Makefile", MAKEFILE),
-        ("README.md", README),
-        ("docs/there.md", "# A heading: of it\n"),
-    ];
+    let mut files =
+        vec![("Makefile", MAKEFILE), ("README.md", README), ("docs/there.md", "# A heading: of it\n")];
     files.retain(|(other, _)| *other != path);
     files.push((path, text));
-    check(&Tree::sample(&files))
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    check(&Tree::sample(&files)).iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -35,21 +29,14 @@ fn a_field_without_a_comment_is_found_with_its_line() {
         "service S {\n  rpc A(B) returns (C);\n}",
     ] {
         let found = broken("proto/rds/x/v1/x.proto", bad);
-        assert!(
-            found.len() == 1 && found[0].starts_with("proto/rds/x/v1/x.proto:2:"),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with("proto/rds/x/v1/x.proto:2:"), "{found:?}");
     }
 }
 
 #[test]
 fn a_verb_without_an_explanation_and_a_missing_verb_are_found() {
     assert_eq!(broken("Makefile", &format!("{MAKEFILE}bench:\n")).len(), 1);
-    assert_eq!(
-        broken("Makefile", "demo: ## see it work\n").len(),
-        2,
-        "missing, and named in the README"
-    );
+    assert_eq!(broken("Makefile", "demo: ## see it work\n").len(), 2, "missing, and named in the README");
     assert_eq!(broken("README.md", "`make demo`").len(), 1);
     assert_eq!(broken("docs/x.md", "call `make nothing`").len(), 1);
 }
@@ -65,12 +52,7 @@ fn a_link_that_leads_nowhere_is_found() {
     ] {
         assert_eq!(broken("docs/x.md", good).len(), 0, "{good}");
     }
-    for bad in [
-        "[a](nowhere.md)",
-        "[a](../../outside.md)",
-        "[a](there.md#nothing)",
-        "[a](#nothing)",
-    ] {
+    for bad in ["[a](nowhere.md)", "[a](../../outside.md)", "[a](there.md#nothing)", "[a](#nothing)"] {
         assert_eq!(broken("docs/x.md", bad).len(), 1, "{bad}");
     }
     assert_eq!(broken("docs/x.md", "```\n[a](nowhere.md)\n```\n").len(), 0);

@@ -1,0 +1,12 @@
+//! The agent against the real kernel: loop devices, mkfs, mounts. Needs root; without it every test says that it was
+//! left out, and passes.
+
+mod appliance;
+mod backend;
+mod fencing;
+mod formatting;
+mod growing;
+mod life;
+mod publishing;
+mod restart;
+mod world;
