@@ -123,13 +123,15 @@ async fn show(options: &Options, narrator: &mut Narrator) -> Result<Ending> {
         Ending::Failed => keep_logs(fleet.logs()),
         Ending::Told(_) | Ending::Interrupted => None,
     };
-    stopped?;
     // What a service was doing when it was stopped may hold a mount for a moment.
     crate::within(LAST_HOLDS, "the folder of this run is cleared", async || world.dissolve()).await?;
     record.close()?;
     shown?;
     match &ending {
-        Ending::Told(_) => farewell(narrator, world.root(), &fleet)?,
+        Ending::Told(_) => {
+            stopped?;
+            farewell(narrator, world.root(), &fleet)?;
+        }
         Ending::Interrupted => narrator.say("\ninterrupted; everything is cleaned up"),
         Ending::Failed => {
             let kept = kept.unwrap_or_default();

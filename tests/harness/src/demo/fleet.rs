@@ -166,6 +166,7 @@ impl Fleet {
     }
 
     /// Stops everything, the callers first, so that whoever is called is still there for their last words.
+    /// All are stopped, whatever happens; the first problem is the error.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         let last_called = |name: &str| match name.split(' ').next() {
             Some("csi-front") => 0,
@@ -175,10 +176,11 @@ impl Fleet {
             _ => 4,
         };
         self.processes.sort_by_key(|process| last_called(&process.name));
+        let mut first = Ok(());
         for process in &mut self.processes {
-            process.stop(GRACE).await?;
+            first = first.and(process.stop(GRACE).await);
         }
-        Ok(())
+        first
     }
 
     /// True when none of the processes lives.

@@ -75,16 +75,21 @@ impl Process {
         last.iter().map(|line| line.chars().take(LINE_WIDTH).collect()).collect()
     }
 
-    /// Asks it to end, and makes it end after `grace`.
+    /// Asks it to end, and makes it end after `grace`. An error if it had ended by itself, or does not end well.
     pub(crate) async fn stop(&mut self, grace: Duration) -> Result<()> {
-        if self.ended().is_some() {
-            return Ok(());
+        if let Some(why) = self.ended() {
+            bail!("{why}");
         }
         signal("TERM", self.pid)?;
-        if tokio::time::timeout(grace, self.child.wait()).await.is_err() {
-            self.child.kill().await.with_context(|| format!("cannot end {}", self.name))?;
+        match tokio::time::timeout(grace, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => bail!("{} was asked to end: {status}", self.name),
+            Ok(Err(error)) => Err(error).with_context(|| format!("cannot wait for {}", self.name)),
+            Err(_) => {
+                self.child.kill().await.with_context(|| format!("cannot end {}", self.name))?;
+                bail!("{} did not end within {} s and was killed", self.name, grace.as_secs())
+            }
         }
-        Ok(())
     }
 }
 

@@ -57,11 +57,9 @@ fn is_balanced(line: &str) -> bool {
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
         match c {
-            '"' => {
-                if !chars.any(|c| c == '"') {
-                    return false;
-                }
-            }
+            // The rest of the string is passed over.
+            '"' if chars.any(|c| c == '"') => {}
+            '"' => return false,
             '{' | '[' | '(' => open.push(c),
             '}' | ']' | ')' => {
                 let wanted = match c {
