@@ -201,7 +201,7 @@ impl Node {
 
     /// Starts the agent.
     pub(crate) async fn up(&mut self) {
-        let listeners = Listeners::bind(&self.config).await.expect("bound");
+        let listeners = self.eventually_bound().await;
         let (stop, shutdown) = Shutdown::manual();
         let config = self.config.clone();
         let serving =
@@ -209,6 +209,18 @@ impl Node {
                 async move { nvme_agent::serve(config, listeners, shutdown).await.expect("served") },
             );
         self.stop = Some((stop, serving));
+    }
+
+    /// The socket of an agent that has just ended in this process is let go a moment later.
+    async fn eventually_bound(&self) -> Listeners {
+        let until = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            match Listeners::bind(&self.config).await {
+                Ok(listeners) => return listeners,
+                Err(error) => assert!(tokio::time::Instant::now() < until, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Stops the agent; what it has connected and mounted stays.
