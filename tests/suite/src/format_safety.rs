@@ -5,10 +5,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use harness::leftovers::Leftovers;
+use harness::orchestrator::{Access, Wish};
 use harness::{Stack, eventually, needs_root};
 use tonic::Code;
 
-use crate::{MIB, wish};
+use crate::MIB;
+
+/// Small, because its image is read as a whole; xfs wants 300 MiB.
+const SIZE: i64 = 320 * MIB;
+
+fn wish(claim: &str) -> Wish {
+    Wish::new(claim, Access::Filesystem("xfs"), SIZE)
+}
 
 /// Puts something into a volume's image behind the driver's back.
 fn plant(image: &Path, at: u64, bytes: &[u8]) -> Result<()> {
@@ -63,7 +71,7 @@ async fn a_volume_that_is_merely_not_blank_is_refused_and_not_a_byte_of_it_chang
     if !needs_root("format safety, blank test", "that data without a known signature is never overwritten") {
         return Ok(());
     }
-    let last = u64::try_from(crate::GIB - MIB)?;
+    let last = u64::try_from(SIZE - MIB)?;
     stays_untouched("tail", last, b"a database's last page").await
 }
 

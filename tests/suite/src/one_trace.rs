@@ -20,7 +20,8 @@ async fn traced<T>(call: impl Future<Output = T>) -> Result<(String, T)> {
     .await
 }
 
-/// Waits until the trace has a span whose name contains each of these.
+/// Waits until the trace has a span whose name contains each of these, and hangs together: a span is told when it ends,
+/// so a parent comes after its children.
 async fn has(id: &str, names: &[&str]) -> Result<Trace> {
     eventually("the trace is whole", async || {
         let trace = Trace::pick(observatory().spans(), id);
@@ -28,6 +29,8 @@ async fn has(id: &str, names: &[&str]) -> Result<Trace> {
             let found = trace.spans().iter().any(|span| span.name.contains(name));
             ensure!(found, "no {name} in {:#?}", harness::trace::columns(&trace.tree()));
         }
+        let roots = trace.tree().iter().filter(|line| !line.text.contains('─')).count();
+        ensure!(roots == 1, "the trace falls apart: {:#?}", harness::trace::columns(&trace.tree()));
         Ok(trace)
     })
     .await
@@ -40,9 +43,7 @@ async fn creating_a_volume_is_one_trace_from_the_csi_call_to_the_ssh_command_and
     let (id, volume) = traced(controller.create(&wish("data"))).await?;
     let _: Volume = volume?;
     let names = ["Controller/CreateVolume", "Volumes/EnsureVolume", "ssh", "EventRelay/Publish"];
-    let trace = has(&id, &names).await?;
-    let roots = trace.tree().iter().filter(|line| !line.text.contains('─')).count();
-    ensure!(roots == 1, "the trace falls apart: {:#?}", harness::trace::columns(&trace.tree()));
+    has(&id, &names).await?;
     stack.stop().await
 }
 
