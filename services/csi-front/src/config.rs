@@ -71,7 +71,7 @@ pub struct Options {
     #[arg(
         long,
         env = "RDS_AGENT_ENDPOINT",
-        default_value = "unix:///run/rds-csi/agent.sock",
+        default_value = "unix:///run/rds-csi/nvme-agent.sock",
         value_name = "unix:///PATH"
     )]
     pub agent_endpoint: String,

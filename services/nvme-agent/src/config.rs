@@ -57,8 +57,8 @@ pub struct Options {
     #[arg(long, env = "RDS_BACKEND_ENDPOINT", default_value = "")]
     pub backend_endpoint: String,
     /// Where event-relay is, e.g. tcp://event-relay:7444; without it events are only logged
-    #[arg(long, env = "RDS_RELAY_ENDPOINT")]
-    pub relay_endpoint: Option<String>,
+    #[arg(long, env = "RDS_EVENT_RELAY_ENDPOINT")]
+    pub event_relay_endpoint: Option<String>,
     /// Most volumes this node takes; 0 = no limit of ours
     #[arg(long, env = "RDS_MAX_VOLUMES", default_value_t = 0)]
     pub max_volumes: u64,
@@ -142,8 +142,8 @@ impl Options {
         }
         let admin_listen = mistakes.check("--admin-listen", self.process.admin_listen.parse());
         let backend = mistakes.check("--backend-endpoint", self.backend_endpoint.parse());
-        let relay_text = self.relay_endpoint.as_deref().filter(|text| !text.is_empty());
-        let relay = relay_text.and_then(|text| mistakes.check("--relay-endpoint", text.parse()));
+        let relay_text = self.event_relay_endpoint.as_deref().filter(|text| !text.is_empty());
+        let relay = relay_text.and_then(|text| mistakes.check("--event-relay-endpoint", text.parse()));
         let over_tcp = [&backend, &relay].into_iter().any(|e| matches!(e, Some(Endpoint::Tcp(_))));
         let tls = over_tcp.then(|| self.tls.load(&mut mistakes)).flatten();
         let node_id = mistakes.check("--node-name", NodeId::issue(&self.node_name));

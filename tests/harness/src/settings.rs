@@ -136,7 +136,7 @@ impl Settings {
             format!("--nqn-prefix={NQN_PREFIX}"),
             format!("--allow-address={portal}"),
             format!("--backend-endpoint=tcp://{backend}"),
-            format!("--relay-endpoint=tcp://{relay}"),
+            format!("--event-relay-endpoint=tcp://{relay}"),
             format!("--appliances={APPLIANCE}=yes"),
         ]);
         Ok(arguments)

@@ -1,7 +1,8 @@
 //! Nothing that could hold data is ever formatted.
 
 use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use harness::leftovers::Leftovers;
@@ -26,12 +27,29 @@ fn plant(image: &Path, at: u64, bytes: &[u8]) -> Result<()> {
     Ok(file.sync_all()?)
 }
 
-/// What an image holds, by `sha256sum`: reading a gibibyte is its trade.
-fn fingerprint(image: &Path) -> Result<String> {
-    let output =
-        std::process::Command::new("sha256sum").arg("--").arg(image).output().context("sha256sum")?;
-    ensure!(output.status.success(), "sha256sum {}", image.display());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+/// An image as it was, beside the stack's other files.
+struct Keepsake(PathBuf);
+
+impl Keepsake {
+    fn of(image: &Path, root: &Path) -> Result<Self> {
+        let copy = root.join("keepsake");
+        run(Command::new("cp").arg("--sparse=always").arg(image).arg(&copy))?;
+        Ok(Self(copy))
+    }
+
+    /// Every byte is as it was.
+    fn equals(&self, image: &Path) -> Result<()> {
+        run(Command::new("cmp").arg(&self.0).arg(image))
+    }
+}
+
+/// Runs a tool whose trade is reading hundreds of megabytes.
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {said}");
+    Ok(())
 }
 
 async fn stays_untouched(claim: &str, at: u64, bytes: &[u8]) -> Result<()> {
@@ -41,12 +59,12 @@ async fn stays_untouched(claim: &str, at: u64, bytes: &[u8]) -> Result<()> {
     let images = stack.appliance().images()?;
     let image = images.first().context("no image on the appliance")?;
     plant(image, at, bytes)?;
-    let before = fingerprint(image)?;
+    let before = Keepsake::of(image, stack.root())?;
 
     let publish = controller.attach(&volume, &a).await?;
     let status = a.stage(&volume, &publish).await.err().context("a volume that holds data was staged")?;
     ensure!(status.code() == Code::FailedPrecondition, "{:?}: {}", status.code(), status.message());
-    ensure!(fingerprint(image)? == before, "the image was changed");
+    before.equals(image).context("the image was changed")?;
     ensure!(Leftovers::below(stack.root())?.is_empty(), "a final refusal must leave nothing connected");
     let event = eventually("a FormatRefused event", async || {
         let found = stack.events()?.into_iter().find(|event| event.reason == "FormatRefused");
@@ -86,12 +104,12 @@ async fn without_the_backends_answer_nothing_is_formatted() -> Result<()> {
     let publish = controller.attach(&volume, &a).await?;
     let images = stack.appliance().images()?;
     let image = images.first().context("no image on the appliance")?;
-    let before = fingerprint(image)?;
+    let before = Keepsake::of(image, stack.root())?;
     stack.stop_backend().await?;
 
     let status = a.stage(&volume, &publish).await.err().context("staged without the backend's word")?;
     ensure!(status.code() == Code::Unavailable, "{:?}: {}", status.code(), status.message());
-    ensure!(fingerprint(image)? == before, "the image was changed");
+    before.equals(image).context("the image was changed")?;
     a.unstage(&volume).await?;
     stack.stop().await
 }
