@@ -4,10 +4,9 @@
 //! any way an operation ends without its outcome. A fault is settled only when it rests on something that was seen.
 
 use proto::fault::{Fault, Reason};
-use proto::id::NodeId;
 use proto::size::ByteSize;
 
-use crate::mark::{Claim, Mark};
+use crate::mark::{Claim, Mark, MarkedNode};
 use crate::routeros::disk::RowError;
 use crate::routeros::rejection::{Code, Rejection};
 
@@ -27,9 +26,9 @@ pub(crate) enum Refusal {
     /// The size cannot be given.
     SizeOutOfRange(String),
     /// Others hold it.
-    AttachedElsewhere(Vec<NodeId>),
+    AttachedElsewhere(Vec<MarkedNode>),
     /// Somebody holds it; `None` when it is exported though nobody is recorded.
-    StillAttached(Option<Vec<NodeId>>),
+    StillAttached(Option<Vec<MarkedNode>>),
     /// The asking node does not hold it in that epoch.
     StaleEpoch(String),
     /// It has had as many owners as can be counted.
@@ -104,8 +103,8 @@ fn split_mark(detail: &str) -> (&str, Option<Mark>) {
     (text.trim_end(), comment.parse().ok())
 }
 
-fn names(nodes: &[NodeId]) -> String {
-    let names: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+fn names(nodes: &[MarkedNode]) -> String {
+    let names: Vec<&str> = nodes.iter().map(MarkedNode::as_str).collect();
     names.join(" and ")
 }
 
@@ -296,7 +295,7 @@ mod tests {
     #[test]
     fn a_script_that_met_an_attached_volume_names_the_nodes() {
         let cluster = "demo".parse().expect("a cluster");
-        let node = NodeId::issue("node-a").expect("a node");
+        let node = MarkedNode::from(&proto::id::NodeId::issue("node-a").expect("a node"));
         let mut mark = Mark::new(&cluster, crate::mark::AccessClass::SingleBlock, None);
         mark.holders[0] = Some(crate::mark::Holder { node: node.clone(), read_only: false });
         let rejection = Rejection::parse(&format!("RDSE-ATTACHED {mark}"));

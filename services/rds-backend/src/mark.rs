@@ -46,6 +46,10 @@ pub(crate) const SEPARATORS: [usize; 4] = [18, 62, 97, 132];
 const FLAGS: Range<usize> = 12..18;
 const SOURCE: Range<usize> = 32..62;
 const NODE_ID_BYTES: usize = 32;
+/// What the place of a node that may write begins with.
+pub(crate) const WRITES: &str = "w:";
+/// What the place of a node that may only read begins with.
+pub(crate) const READS: &str = "r:";
 /// Ends a claim that had to be cut; no name of Kubernetes holds it.
 const CUT: char = '+';
 
@@ -119,11 +123,41 @@ impl fmt::Display for AccessClass {
     }
 }
 
+/// A node as a mark names it. Normally an id that was issued; any other text is kept as it is, because a script cannot
+/// check the digits of an id, and script and plan must agree on what a mark is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MarkedNode(String);
+
+impl MarkedNode {
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&NodeId> for MarkedNode {
+    fn from(node: &NodeId) -> Self {
+        Self(node.to_string())
+    }
+}
+
+impl PartialEq<NodeId> for MarkedNode {
+    fn eq(&self, node: &NodeId) -> bool {
+        self.0 == node.as_str()
+    }
+}
+
+impl fmt::Display for MarkedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A node a volume is attached to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
     /// Which.
-    pub(crate) node: NodeId,
+    pub(crate) node: MarkedNode,
     /// It may only read.
     pub(crate) read_only: bool,
 }
@@ -131,18 +165,18 @@ pub(crate) struct Holder {
 impl Holder {
     /// The 34 bytes that stand for it.
     pub(crate) fn field(&self) -> String {
-        let mode = if self.read_only { 'r' } else { 'w' };
-        format!("{mode}:{}", padded(self.node.as_str(), NODE_ID_BYTES))
+        let mode = if self.read_only { READS } else { WRITES };
+        format!("{mode}{}", padded(self.node.as_str(), NODE_ID_BYTES))
     }
 
     fn parse(field: &str) -> Option<Self> {
         let read_only = match field.get(..2)? {
-            "w:" => false,
-            "r:" => true,
+            WRITES => false,
+            READS => true,
             _ => return None,
         };
-        let node = field.get(2..)?.trim_end_matches(BLANK).parse().ok()?;
-        Some(Self { node, read_only })
+        let node = field.get(2..)?.trim_end_matches(BLANK);
+        Some(Self { node: MarkedNode(node.to_owned()), read_only })
     }
 }
 
@@ -225,7 +259,10 @@ impl Mark {
     }
 
     /// How `node` holds it.
-    pub(crate) fn holder(&self, node: &NodeId) -> Option<&Holder> {
+    pub(crate) fn holder<N>(&self, node: &N) -> Option<&Holder>
+    where
+        MarkedNode: PartialEq<N>,
+    {
         self.holders().find(|holder| holder.node == *node)
     }
 }

@@ -11,7 +11,7 @@ use proto::id::NodeId;
 use proto::nqn::{Epoch, Nqn, NqnPrefix};
 
 use crate::fault::{Failure, Refusal};
-use crate::mark::{AccessClass, Holder, Mark};
+use crate::mark::{AccessClass, Holder, Mark, MarkedNode};
 use crate::rounds::{Seen, Step};
 use crate::routeros::disk::Fields;
 use crate::volume::plan::Volume;
@@ -73,7 +73,7 @@ pub(crate) fn attached(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Detached {
     /// The nodes this operation took it away from.
-    pub(crate) from: Vec<NodeId>,
+    pub(crate) from: Vec<MarkedNode>,
     /// Another node holds it: its name could not change.
     pub(crate) still_exported: bool,
     /// Its mark now; `None` when the volume is gone.
@@ -101,7 +101,7 @@ pub(crate) fn detached(
         return Ok(Step::Again("the export is still on"));
     }
     let before = before(seen)?;
-    let mut from: Vec<NodeId> = before
+    let mut from: Vec<MarkedNode> = before
         .iter()
         .flat_map(Mark::holders)
         .map(|holder| holder.node.clone())
@@ -109,7 +109,7 @@ pub(crate) fn detached(
         .collect();
     if from.is_empty() && seen.after_loss {
         // The round that was lost did it.
-        from.extend(node.cloned());
+        from.extend(node.map(MarkedNode::from));
     }
     Ok(Step::Done(Detached { from, still_exported: shared, mark: Some(volume.mark) }))
 }

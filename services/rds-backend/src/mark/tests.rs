@@ -3,8 +3,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 fn holder() -> impl Strategy<Value = Holder> {
-    ("[a-z0-9][a-z0-9.-]{0,60}", any::<bool>())
-        .prop_map(|(name, read_only)| Holder { node: NodeId::issue(&name).expect("a node name"), read_only })
+    ("[a-z0-9][a-z0-9.-]{0,60}", any::<bool>()).prop_map(|(name, read_only)| Holder {
+        node: (&NodeId::issue(&name).expect("a node name")).into(),
+        read_only,
+    })
 }
 
 fn mark() -> impl Strategy<Value = Mark> {

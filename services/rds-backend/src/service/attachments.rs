@@ -27,7 +27,7 @@ impl Inner {
         let identity = HostIdentity::of(&node).map_err(|error| Fault::invalid("node_id", error))?;
         let cluster = self.cluster.id()?;
         let holder = Holder {
-            node,
+            node: (&node).into(),
             // A class that nobody writes is read-only whatever the caller says.
             read_only: request.read_only || class == AccessClass::MultiReader,
         };

@@ -269,3 +269,50 @@ async fn an_error_of_the_appliance_is_told_in_its_own_words_and_settles_nothing(
     assert!(fault.message.contains("not enough permissions") && fault.message.contains("group"), "{fault}");
     assert!(world.create(order("pvc-1")).await.unwrap().created, "the next call succeeds");
 }
+
+#[tokio::test]
+async fn wherever_a_comment_is_damaged_the_row_is_left_alone_or_understood() {
+    let world = World::warm().await;
+    let handle = world.volume("pvc-1").await;
+    world.attach(&handle, "node-a").await.unwrap();
+    let (_, slot) = handle.split_once('/').unwrap();
+    let good = world.row(&handle).unwrap()["comment"].as_str().unwrap().to_owned();
+    let (mut size, mut refused) = (GIB, 0);
+    for at in 0..133 {
+        let mut comment = good.clone();
+        comment.replace_range(at..=at, "x");
+        world.sim.console(&format!(
+            "/disk/set [find where slot=\"{slot}\"] comment=\"{comment}\" nvme-tcp-export=yes"
+        ));
+        let before = world.row(&handle);
+        // What the plan reads and what a script lets pass must be the same: growing leaves the comment as it is.
+        match world.expand(&handle, size + (1 << 20)).await {
+            Ok(grown) => size = grown.size_bytes,
+            Err(fault) => {
+                assert_eq!(fault.reason, Reason::NotOurs, "{comment:?}: {fault}");
+                assert_eq!(world.row(&handle), before, "called not ours and grown: {comment:?}");
+                let fault = world.detach(&handle, "").await.expect_err("not ours for one, not for all");
+                assert_eq!(fault.reason, Reason::NotOurs, "{comment:?}: {fault}");
+                assert_eq!(world.row(&handle), before, "called not ours and detached: {comment:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 70, "{refused}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_never_issued_holds_the_volume_until_all_are_detached() {
+    let world = World::warm().await;
+    let handle = world.volume("pvc-1").await;
+    world.attach(&handle, "node-a").await.unwrap();
+    let (_, slot) = handle.split_once('/').unwrap();
+    let comment =
+        world.row(&handle).unwrap()["comment"].as_str().unwrap().replacen("w:node-a", "w:nobody", 1);
+    world.sim.console(&format!("/disk/set [find where slot=\"{slot}\"] comment=\"{comment}\""));
+    assert_eq!(world.attach(&handle, "node-a").await.unwrap_err().reason, Reason::AttachedElsewhere);
+    assert_eq!(world.delete(&handle).await.unwrap_err().reason, Reason::StillAttached);
+    assert!(!world.detach(&handle, "node-a").await.unwrap().detached);
+    assert!(world.detach(&handle, "").await.unwrap().detached);
+    assert!(world.delete(&handle).await.unwrap());
+}

@@ -18,7 +18,7 @@ fn node(name: &str) -> NodeId {
 }
 
 fn holder(name: &str) -> Holder {
-    Holder { node: node(name), read_only: false }
+    Holder { node: (&node(name)).into(), read_only: false }
 }
 
 /// A volume in epoch 7, exported as it should be when somebody holds it.
@@ -90,12 +90,12 @@ fn a_volume_that_is_not_exported_under_the_name_of_its_epoch_is_not_attached_yet
 fn another_node_a_third_node_another_mode_and_another_class_are_refused() {
     let single = volume(SINGLE, [Some(holder("a")), None]);
     let failure = judge_attached("", &holder("b"), SINGLE, single.clone()).expect_err("held");
-    assert_eq!(refusal(failure), Refusal::AttachedElsewhere(vec![node("a")]));
+    assert_eq!(refusal(failure), Refusal::AttachedElsewhere(vec![(&node("a")).into()]));
 
     let class = AccessClass::MultiBlock;
     let full = volume(class, [Some(holder("a")), Some(holder("b"))]);
     let failure = judge_attached("", &holder("c"), class, full).expect_err("full");
-    assert_eq!(refusal(failure), Refusal::AttachedElsewhere(vec![node("a"), node("b")]));
+    assert_eq!(refusal(failure), Refusal::AttachedElsewhere(vec![(&node("a")).into(), (&node("b")).into()]));
 
     let reader = Holder { read_only: true, ..holder("a") };
     let failure = judge_attached("", &reader, SINGLE, single.clone()).expect_err("other mode");
@@ -117,7 +117,7 @@ fn detached_means_not_recorded_and_the_last_one_turns_the_export_off() {
     let Ok(Step::Done(done)) = judge_detached(&held, Some(&node("a")), free.clone()) else {
         panic!("done");
     };
-    assert_eq!((done.from, done.still_exported), (vec![node("a")], false));
+    assert_eq!((done.from, done.still_exported), (vec![(&node("a")).into()], false));
     assert!(matches!(judge_detached(&held, Some(&node("a")), held.clone()), Ok(Step::Again(_))));
     assert!(matches!(judge_detached(&held, None, held.clone()), Ok(Step::Again(_))));
     let mut exported = free.clone();
@@ -137,7 +137,7 @@ fn one_of_two_that_leaves_leaves_the_export_on_and_that_is_said() {
     let Ok(Step::Done(done)) = judge_detached(&both, Some(&node("a")), one) else {
         panic!("done");
     };
-    assert_eq!((done.from, done.still_exported), (vec![node("a")], true));
+    assert_eq!((done.from, done.still_exported), (vec![(&node("a")).into()], true));
 }
 
 #[test]

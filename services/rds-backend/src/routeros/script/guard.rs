@@ -91,7 +91,19 @@ pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
     let (flags, unset) = mark::OTHER_FLAGS;
     let no_class: Vec<String> =
         mark::classes().map(|class| format!("({} != {})", field(mark::CLASS), quote(&class))).collect();
+    let no_node = |range: std::ops::Range<usize>| {
+        let mode = field(range.start..range.start + 2);
+        format!(
+            "({} != {}) && ({mode} != {}) && ({mode} != {})",
+            field(range),
+            quote(&mark::no_node()),
+            quote(mark::WRITES),
+            quote(mark::READS)
+        )
+    };
     let undamaged = [
+        no_node(mark::FIRST_NODE),
+        no_node(mark::SECOND_NODE),
         no_class.join(" && "),
         format!("{} != {}", field(flags), quote(unset)),
         format!("({}) != \"    \"", separators.join(".")),

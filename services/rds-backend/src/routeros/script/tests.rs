@@ -25,7 +25,7 @@ fn places(count: usize) -> Vec<Place> {
 fn all(places: &[Place], node: &str, comment: &str) -> Vec<Script> {
     let (slot, head, prefix) = (slot(), crate::mark::head(&cluster()), prefix());
     let node = NodeId::issue(node).expect("a node");
-    let holder = Holder { node: node.clone(), read_only: false };
+    let holder = Holder { node: (&node).into(), read_only: false };
     let nqn = prefix.volume(slot.as_str(), Epoch::default()).expect("fits");
     let new = volume::NewDisk {
         slot: &slot,
