@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use proto::fault::Reason;
 
@@ -52,6 +54,56 @@ async fn a_mount_that_nobody_told_us_of_keeps_the_session() {
     assert!(fault.message.contains("elsewhere"), "{fault}");
     assert_eq!(world.loops().len(), 1);
     nix::mount::umount(&elsewhere).expect("unmounted");
+    node.unstage().await.expect("unstaged");
+    world.assert_nothing_left(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_only_another_namespace_sees_keeps_the_session() {
+    let Some(world) = World::new("other namespace").await else { return };
+    let mut node = world.node("node-a").await;
+    let device = node.stage(node.stage_request(&world, block())).await.expect("staged").device;
+    assert!(Command::new("mkfs.ext4").args(["-q", &device]).status().expect("mkfs").success());
+    let elsewhere = node.folder.join("elsewhere");
+    fs::create_dir(&elsewhere).expect("a folder");
+    let hidden = r#"mount "$0" "$1" && echo mounted && read wait"#;
+    let mut other = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", hidden, &device])
+        .arg(&elsewhere)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare");
+    let mut said = [0; 8];
+    other.stdout.as_mut().expect("piped").read_exact(&mut said).expect("mounted");
+    assert_eq!(world.mounts(), [] as [std::path::PathBuf; 0], "it cannot be seen here");
+    let fault = node.unstage().await.expect_err("in use");
+    assert!(!fault.settled && fault.message.contains("in use by the kernel"), "{fault}");
+    assert_eq!(world.loops().len(), 1, "the session is kept");
+    // Its end is the end of what it reads.
+    drop(other.stdin.take());
+    other.wait().expect("ended");
+    node.unstage().await.expect("unstaged");
+    world.assert_nothing_left(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_an_older_epoch_whose_device_is_bound_somewhere_is_kept() {
+    let Some(world) = World::new("bound node").await else { return };
+    let mut node = world.node("node-a").await;
+    let device = node.stage(node.stage_request(&world, block())).await.expect("staged").device;
+    let elsewhere = node.folder.join("elsewhere");
+    fs::write(&elsewhere, "").expect("a file");
+    let device = std::path::Path::new(&device);
+    let bind = nix::mount::MsFlags::MS_BIND;
+    nix::mount::mount(Some(device), &elsewhere, None::<&str>, bind, None::<&str>).expect("bound");
+    world.others.known().epoch = 2;
+    world.export(2);
+    let newer = node.stage_request(&world, block());
+    let fault = node.stage_within(Duration::from_secs(2), newer.clone()).await.expect_err("in use");
+    assert!(!fault.settled && fault.message.contains("elsewhere"), "{fault}");
+    nix::mount::umount(&elsewhere).expect("unmounted");
+    node.stage(newer).await.expect("staged");
     node.unstage().await.expect("unstaged");
     world.assert_nothing_left(&node).await;
 }

@@ -296,7 +296,15 @@ impl Node {
         &mut self,
         request: pb::EnsureStagedRequest,
     ) -> Result<pb::EnsureStagedResponse, Fault> {
-        told(self.client.ensure_staged(call(request, CALL)).await)
+        self.stage_within(CALL, request).await
+    }
+
+    pub(crate) async fn stage_within(
+        &mut self,
+        limit: Duration,
+        request: pb::EnsureStagedRequest,
+    ) -> Result<pb::EnsureStagedResponse, Fault> {
+        told(self.client.ensure_staged(call(request, limit)).await)
     }
 
     pub(crate) async fn unstage(&mut self) -> Result<(), Fault> {
