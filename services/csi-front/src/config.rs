@@ -17,8 +17,8 @@ pub const DEFAULT_DRIVER: &str = "rds.csi.srvlab.io";
 const MAX_DRIVER_BYTES: usize = 63;
 /// Longest path of a unix socket, in bytes, without the final NUL (unix(7)).
 const MAX_SOCKET_BYTES: usize = 107;
-/// What is added to the registration socket's name while it is made.
-const HIDDEN_BYTES: usize = ".".len() + ".n".len();
+/// What is put before the registration socket's name while it is made: one by us, one by the listener.
+const HIDDEN_BYTES: usize = "..".len();
 
 /// Which CSI services a process serves, beside Identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

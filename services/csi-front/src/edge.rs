@@ -1,5 +1,7 @@
-//! The edge: every RPC passes here on its way out. One span, one log line, one count; a fault becomes a status.
+//! The edge: every RPC passes here on its way out. One span, one count; a fault becomes a status, which the server
+//! logs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::reservation::{Reservation, Reservations};
@@ -73,6 +75,8 @@ impl Edge {
             otel.name = rpc.as_str(),
             csi.method = rpc.as_str(),
             csi.code = field::Empty,
+            csi.reason = field::Empty,
+            csi.settled = field::Empty,
             csi.name = field::Empty,
             volume.id = field::Empty,
         );
@@ -116,32 +120,30 @@ fn conclude<T: Default>(rpc: Rpc, fault: &Fault, subject: &str) -> Result<T, Sta
             Ok(T::default())
         }
         Answer::Error(code) => {
-            let (reason, settled, code_text) = (fault.reason.as_str(), fault.settled, code_name(code));
-            let error = fault.message.as_str();
-            if code == Code::Internal {
-                tracing::error!(
-                    csi.method = method,
-                    volume.id = subject,
-                    code = code_text,
-                    reason,
-                    settled,
-                    error,
-                    "call failed"
-                );
-            } else {
-                tracing::warn!(
-                    csi.method = method,
-                    volume.id = subject,
-                    code = code_text,
-                    reason,
-                    settled,
-                    error,
-                    "call failed"
-                );
-            }
-            Err(status(code, fault, telemetry::trace_id().as_deref()))
+            let span = tracing::Span::current();
+            span.record("csi.reason", fault.reason.as_str());
+            span.record("csi.settled", fault.settled);
+            let mut status = status(code, fault, telemetry::trace_id().as_deref());
+            // The server logs every failed call, once, with what its status carries.
+            status.set_source(Arc::new(Concluded {
+                rpc,
+                subject: subject.to_owned(),
+                reason: fault.reason,
+                settled: fault.settled,
+            }));
+            Err(status)
         }
     }
+}
+
+/// What the log says beside the message. It does not cross the wire.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {subject:?} concluded {reason}, {}", .rpc.as_str(), if *.settled { "settled" } else { "unsettled" })]
+struct Concluded {
+    rpc: Rpc,
+    subject: String,
+    reason: Reason,
+    settled: bool,
 }
 
 /// Counts a call when it ends. A call whose caller went away, or whose deadline passed, is dropped: CANCELLED.

@@ -23,7 +23,13 @@ pub(crate) struct Backend(VolumesClient<Channel>);
 pub(crate) struct Agent(NodeStorageClient<Channel>);
 
 fn heard<T>(answer: Result<Response<T>, Status>, service: &str) -> Result<T, Fault> {
-    answer.map(Response::into_inner).map_err(|status| Fault::from_status(&status, service))
+    answer.map(Response::into_inner).map_err(|status| {
+        let fault = Fault::from_status(&status, service);
+        // The channel names the service too.
+        let message =
+            if status.message().starts_with(service) { status.message().to_owned() } else { fault.message };
+        Fault { message, ..fault }
+    })
 }
 
 impl Backend {
