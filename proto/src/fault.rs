@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -232,11 +233,21 @@ impl Fault {
     }
 }
 
+/// What the log of the answering service says beside the message. It does not cross the wire; the details do.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}, {}", if *.settled { "settled" } else { "unsettled" })]
+struct Conclusion {
+    reason: Reason,
+    settled: bool,
+}
+
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         let metadata = HashMap::from([("settled".to_owned(), fault.settled.to_string())]);
         let details = ErrorDetails::with_error_info(fault.reason.as_str(), DOMAIN, metadata);
-        Self::with_error_details(fault.reason.code(), fault.message, details)
+        let mut status = Self::with_error_details(fault.reason.code(), fault.message, details);
+        status.set_source(Arc::new(Conclusion { reason: fault.reason, settled: fault.settled }));
+        status
     }
 }
 

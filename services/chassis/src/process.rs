@@ -40,23 +40,34 @@ impl From<crate::server::ServeError> for StartError {
     }
 }
 
-/// Parses the options, starts telemetry and a runtime, runs `start` until it returns, and flushes spans.
+/// Parses the options, has `configure` check them all, starts telemetry and a runtime, runs `start` until it returns,
+/// and flushes spans.
 ///
-/// A panic anywhere is logged, in the trace it belongs to.
+/// `configure` includes [`ProcessOptions::check`], so that every mistake is reported in one go. A panic anywhere is
+/// logged, in the trace it belongs to.
 ///
 /// Exit codes: 0 stopped as asked, 64 the options are wrong (all mistakes are printed), 1 anything else.
-pub fn run<O, F>(service: &'static str, start: F) -> ExitCode
+pub fn run<O, C, F>(
+    service: &'static str,
+    configure: impl FnOnce(O) -> Result<C, Mistakes>,
+    start: F,
+) -> ExitCode
 where
     O: clap::Parser + AsRef<ProcessOptions>,
-    F: AsyncFnOnce(O, Shutdown) -> Result<(), StartError>,
+    F: AsyncFnOnce(C, Shutdown) -> Result<(), StartError>,
 {
-    ExitCode::from(live(service, std::env::args_os(), start))
+    ExitCode::from(live(service, std::env::args_os(), configure, start))
 }
 
-fn live<O, F>(service: &'static str, arguments: impl IntoIterator<Item = OsString>, start: F) -> u8
+fn live<O, C, F>(
+    service: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+    configure: impl FnOnce(O) -> Result<C, Mistakes>,
+    start: F,
+) -> u8
 where
     O: clap::Parser + AsRef<ProcessOptions>,
-    F: AsyncFnOnce(O, Shutdown) -> Result<(), StartError>,
+    F: AsyncFnOnce(C, Shutdown) -> Result<(), StartError>,
 {
     let options = match O::try_parse_from(arguments) {
         Ok(options) => options,
@@ -66,17 +77,17 @@ where
             return if error.use_stderr() { EXIT_USAGE } else { 0 };
         }
     };
-    let mut mistakes = Mistakes::new();
-    options.as_ref().check(&mut mistakes);
-    if let Err(mistakes) = mistakes.finish() {
-        return fail(service, &StartError::Config(mistakes));
-    }
+    let process = options.as_ref().clone();
+    let config = match configure(options) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(service, &StartError::Config(mistakes)),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(service, &StartError::failed(error)),
     };
     runtime.block_on(async {
-        let telemetry = match telemetry::init(service, options.as_ref()) {
+        let telemetry = match telemetry::init(service, &process) {
             Ok(telemetry) => telemetry,
             Err(error) => return fail(service, &StartError::failed(error)),
         };
@@ -85,7 +96,7 @@ where
             Ok(shutdown) => shutdown,
             Err(error) => return fail(service, &StartError::failed(error)),
         };
-        let result = start(options, shutdown).await;
+        let result = start(config, shutdown).await;
         telemetry.shutdown().await;
         match result {
             Ok(()) => 0,
@@ -132,7 +143,12 @@ mod tests {
 
     fn code_of(arguments: &[&str]) -> u8 {
         let arguments = ["service"].iter().chain(arguments).map(OsString::from);
-        live("service", arguments, async |_: Options, _| panic!("the service must not start"))
+        let configure = |options: Options| {
+            let mut mistakes = Mistakes::new();
+            options.process.check(&mut mistakes);
+            mistakes.finish()
+        };
+        live("service", arguments, configure, async |(), _| panic!("the service must not start"))
     }
 
     #[test]

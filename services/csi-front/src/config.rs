@@ -57,7 +57,7 @@ pub struct Options {
     pub tls: TlsOptions,
     /// Which CSI services to serve beside Identity
     #[arg(long, env = "RDS_MODE", value_enum)]
-    pub mode: Mode,
+    pub mode: Option<Mode>,
     /// Socket to serve CSI on
     #[arg(long, env = "RDS_LISTEN", default_value = "unix:///csi/csi.sock", value_name = "unix:///PATH")]
     pub listen: String,
@@ -142,13 +142,16 @@ impl Options {
             mistakes.note("--listen", "CSI is served on unix sockets only: unix:///PATH");
         }
         let admin = mistakes.check("--admin-listen", self.process.admin_listen.parse::<SocketAddr>());
+        if self.mode.is_none() {
+            mistakes.note("--mode", "is missing: controller, node or both");
+        }
         let controller = match self.mode {
-            Mode::Controller | Mode::Both => self.controller(&mut mistakes),
-            Mode::Node => None,
+            Some(Mode::Controller | Mode::Both) => self.controller(&mut mistakes),
+            Some(Mode::Node) | None => None,
         };
         let node = match self.mode {
-            Mode::Node | Mode::Both => self.node(&mut mistakes),
-            Mode::Controller => None,
+            Some(Mode::Node | Mode::Both) => self.node(&mut mistakes),
+            Some(Mode::Controller) | None => None,
         };
         match (listen, admin) {
             (Some(listen), Some(admin)) if mistakes.is_empty() => Ok(Config {
@@ -232,6 +235,7 @@ mod tests {
     #[test]
     fn every_mistake_is_reported_at_once_with_the_option_it_is_about() {
         let text = config(&[
+            "--log=a=b=c",
             "--mode=both",
             "--listen=tcp://127.0.0.1:0",
             "--driver-name=Not A Name",
@@ -239,7 +243,8 @@ mod tests {
             "--kubelet-dir=relative",
         ])
         .unwrap_err();
-        for option in ["--listen", "--driver-name", "--backend-endpoint", "--agent-endpoint", "--kubelet-dir"]
+        for option in
+            ["--log:", "--listen", "--driver-name", "--backend-endpoint", "--agent-endpoint", "--kubelet-dir"]
         {
             assert!(text.contains(option), "{option} in {text}");
         }

@@ -6,8 +6,7 @@ use chassis::StartError;
 use csi_front::{Listeners, Options};
 
 fn main() -> ExitCode {
-    chassis::run("csi-front", async |options: Options, shutdown| {
-        let config = options.into_config()?;
+    chassis::run("csi-front", Options::into_config, async |config, shutdown| {
         let listeners = Listeners::bind(&config).await.map_err(StartError::failed)?;
         csi_front::serve(config, listeners, shutdown).await.map_err(StartError::failed)
     })

@@ -120,6 +120,7 @@ impl Options {
     /// All mistakes at once.
     pub fn into_config(self) -> Result<Config, Mistakes> {
         let mut mistakes = Mistakes::new();
+        self.process.check(&mut mistakes);
         let listen = mistakes.check("--listen", self.listen.parse());
         let admin_listen = mistakes.check("--admin-listen", self.process.admin_listen.parse());
         let tls = self.tls.load(&mut mistakes);
@@ -192,6 +193,7 @@ mod tests {
     #[test]
     fn every_mistake_is_reported_at_once_with_the_option_it_is_about() {
         let wrong = options(&[
+            "--log=a=b=c",
             "--sink=log",
             "--kubeconfig=/nowhere",
             "--node-event-namespace=Not.A.Label",
@@ -199,7 +201,9 @@ mod tests {
             "--driver-name=Bad Name",
         ]);
         let text = wrong.into_config().unwrap_err().to_string();
-        for option in ["--kubeconfig", "--node-event-namespace", "--allow-namespaces", "--driver-name"] {
+        for option in
+            ["--log:", "--kubeconfig", "--node-event-namespace", "--allow-namespaces", "--driver-name"]
+        {
             assert!(text.contains(option), "{option} in {text}");
         }
     }

@@ -136,6 +136,7 @@ impl Options {
     /// All mistakes at once.
     pub fn into_config(self) -> Result<Config, Mistakes> {
         let mut mistakes = Mistakes::new();
+        self.process.check(&mut mistakes);
         let listen = mistakes.check("--listen", self.listen.parse());
         if matches!(listen, Some(Listen::Tcp(_))) {
             mistakes.note("--listen", "must be a unix socket: whoever may call this service owns the node");
@@ -247,9 +248,15 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_at_once_with_the_option_it_is_about() {
-        let text = config(&["--listen=tcp://0.0.0.0:1", "--loopback-state=x", "--appliances=rds1=maybe"])
-            .unwrap_err();
+        let text = config(&[
+            "--log=a=b=c",
+            "--listen=tcp://0.0.0.0:1",
+            "--loopback-state=x",
+            "--appliances=rds1=maybe",
+        ])
+        .unwrap_err();
         let named = [
+            "--log:",
             "--listen",
             "--loopback-state",
             "--appliances",

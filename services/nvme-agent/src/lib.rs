@@ -118,7 +118,9 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     }
     background.spawn(check_node(Arc::clone(&kernel), condition, shutdown.clone()));
     background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
-    let sender = tokio::spawn(events::send(sending, relay.map(|relay| relay.channel()), shutdown.clone()));
+    // Events of the last operations are told after the last operation has ended.
+    let (sending_stop, sending_until) = Shutdown::manual();
+    let sender = tokio::spawn(events::send(sending, relay.map(|relay| relay.channel()), sending_until));
 
     let grace = config.grace;
     let tasks = Tasks::new();
@@ -140,6 +142,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     }
     kernel.stop().await;
     background.shutdown().await;
+    sending_stop.request();
     if sender.await.is_err() {
         tracing::warn!("the last events were not sent");
     }

@@ -1,8 +1,7 @@
 //! The process around [`nvme_agent::serve`].
 
 fn main() -> std::process::ExitCode {
-    chassis::run("nvme-agent", async |options: nvme_agent::Options, shutdown| {
-        let config = options.into_config()?;
+    chassis::run("nvme-agent", nvme_agent::Options::into_config, async |config, shutdown| {
         let listeners = nvme_agent::Listeners::bind(&config).await?;
         nvme_agent::serve(config, listeners, shutdown).await?;
         Ok(())

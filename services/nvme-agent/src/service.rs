@@ -77,7 +77,7 @@ impl Service {
         })
     }
 
-    /// Counts a call, logs its fault, and makes it a status.
+    /// Counts a call and makes a fault a status.
     fn answer<T>(
         &self,
         call: &'static str,
@@ -87,10 +87,8 @@ impl Service {
         let reason = done.as_ref().err().map(|fault| fault.reason);
         self.node.metrics.called(call, reason, begun.elapsed());
         self.node.metrics.observe(self.node.lanes.stuck(), self.node.reporter.dropped());
-        done.map(Response::new).map_err(|fault| {
-            tracing::warn!(call, reason = %fault.reason, settled = fault.settled, error = fault.message, "call failed");
-            Status::from(fault)
-        })
+        // The server logs a failed call, once, with what its status carries.
+        done.map(Response::new).map_err(Status::from)
     }
 
     async fn stage(

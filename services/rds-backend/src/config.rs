@@ -93,6 +93,7 @@ impl Options {
     /// All mistakes.
     pub fn into_config(self) -> Result<Config, Mistakes> {
         let mut mistakes = Mistakes::new();
+        self.process.check(&mut mistakes);
         let tls = self.tls.load(&mut mistakes);
         let listen = mistakes.check("--listen", self.listen.parse::<Listen>());
         if let Some(Listen::Unix(_)) = listen {

@@ -104,10 +104,8 @@ impl Backend {
         };
         let reason = result.as_ref().err().map_or("ok", |fault| fault.reason.as_str());
         self.0.metrics.operation(operation, reason);
-        result.map(Response::new).map_err(|fault| {
-            tracing::warn!(operation, reason, settled = fault.settled, "{fault}");
-            Status::from(fault)
-        })
+        // The server logs a failed call, once, with what its status carries.
+        result.map(Response::new).map_err(Status::from)
     }
 }
 

@@ -5,6 +5,10 @@ use clap::Parser as _;
 fn all_mistakes_come_at_once_each_with_its_option() {
     let options = Options::parse_from([
         "rds-backend",
+        "--log",
+        "a=b=c",
+        "--trace-sample-ratio",
+        "7",
         "--listen",
         "unix:///run/backend.sock",
         "--admin-listen",
@@ -22,6 +26,8 @@ fn all_mistakes_come_at_once_each_with_its_option() {
     ]);
     let text = options.into_config().expect_err("many mistakes").to_string();
     for option in [
+        "--log:",
+        "--trace-sample-ratio",
         "--tls-cert",
         "--tls-key",
         "--tls-ca",
