@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod channel;
 pub mod deadline;
 pub mod health;
+pub mod metrics;
 pub mod options;
 pub mod outbox;
 pub mod reservation;

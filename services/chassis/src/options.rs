@@ -27,7 +27,8 @@ pub struct ProcessOptions {
     /// Send traces to this OTLP gRPC endpoint, e.g. `http://jaeger:4317`. Without it no trace leaves the process.
     #[arg(long, env = "RDS_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// Share of traces that start here and are recorded, 0.0 to 1.0. A caller's decision is always followed.
+    /// Share of the traces that begin here and are sent, 0.0 to 1.0. A caller's decision is followed, and what failed
+    /// is sent in any case.
     #[arg(long, env = "RDS_TRACE_SAMPLE_RATIO", default_value_t = 1.0, value_name = "RATIO")]
     pub trace_sample_ratio: f64,
     /// Address of the admin port: /metrics, /healthz, /readyz.

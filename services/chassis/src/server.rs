@@ -18,6 +18,7 @@ pub use listener::{BindError, Listen, ListenError, Listener};
 pub use peer::Peer;
 
 use crate::health::Health;
+use crate::metrics::Calls;
 use crate::shutdown::Shutdown;
 
 /// TCP connections end after this long, so that those made with old certificates go. Calls in flight are finished
@@ -51,6 +52,7 @@ pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     descriptors: Option<&'static [u8]>,
+    calls: Option<Calls>,
     grace: Duration,
     connection_age: Duration,
 }
@@ -63,6 +65,7 @@ impl Server {
             routes: RoutesBuilder::default(),
             names: Vec::new(),
             descriptors: None,
+            calls: None,
             grace: Duration::from_secs(25),
             connection_age: MAX_CONNECTION_AGE,
         }
@@ -72,6 +75,13 @@ impl Server {
     #[must_use]
     pub fn descriptors(mut self, set: &'static [u8]) -> Self {
         self.descriptors = Some(set);
+        self
+    }
+
+    /// Where answers are counted.
+    #[must_use]
+    pub fn calls(mut self, calls: Calls) -> Self {
+        self.calls = Some(calls);
         self
     }
 
@@ -125,7 +135,7 @@ impl Server {
             builder = builder.max_connection_age(self.connection_age);
         }
         let serving = builder
-            .layer(layer::stack())
+            .layer(layer::stack(self.calls))
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_routes(self.routes.routes())

@@ -4,6 +4,7 @@
 //! that messages and logs can always be tied together. Context crosses process borders as W3C `traceparent`.
 
 mod lines;
+mod sampling;
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 use tokio::runtime::Runtime;
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -24,6 +25,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::sampling::{KeepFailures, RecordAll};
 use crate::options::ProcessOptions;
 
 /// Spans that may wait for the exporter. The default of 2,048 loses a third of a burst of 5,000.
@@ -74,7 +76,10 @@ pub fn init(service: &'static str, options: &ProcessOptions) -> Result<Telemetry
 
 /// The layer that records spans. It has a filter of its own: however little is logged, the spans of calls stay in the
 /// trace, or their children would lose the parent.
-fn traces<S>(provider: &SdkTracerProvider, service: &'static str) -> impl Layer<S> + Send + Sync + use<S>
+pub(crate) fn traces<S>(
+    provider: &SdkTracerProvider,
+    service: &'static str,
+) -> impl Layer<S> + Send + Sync + use<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
@@ -121,9 +126,8 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), tracing_subscriber::filte
 
 impl Telemetry {
     fn start(service: &'static str, options: &ProcessOptions) -> Result<Self, TelemetryError> {
-        let root = Sampler::TraceIdRatioBased(options.trace_sample_ratio);
         let builder = SdkTracerProvider::builder()
-            .with_sampler(Sampler::ParentBased(Box::new(root)))
+            .with_sampler(RecordAll::choosing(options.trace_sample_ratio))
             .with_resource(Resource::builder().with_service_name(service).build());
         let Some(endpoint) = &options.otlp_endpoint else {
             return Ok(Self { provider: builder.build(), _exporting: None });
@@ -138,7 +142,8 @@ impl Telemetry {
         drop(entered);
         let batch = BatchConfigBuilder::default().with_max_queue_size(SPAN_QUEUE).build();
         let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batch).build();
-        Ok(Self { provider: builder.with_span_processor(processor).build(), _exporting: Some(exporting) })
+        let provider = builder.with_span_processor(KeepFailures::before(processor)).build();
+        Ok(Self { provider, _exporting: Some(exporting) })
     }
 
     /// Of a process whose telemetry somebody else has set up.
@@ -173,6 +178,14 @@ pub fn trace_id() -> Option<String> {
     (id != opentelemetry::TraceId::INVALID).then(|| id.to_string())
 }
 
+/// Trace id of the current span in hex, if the trace is recorded; `None` otherwise.
+pub(crate) fn sampled_trace_id() -> Option<String> {
+    let context = Span::current().context();
+    let span = context.span();
+    let place = span.span_context();
+    place.is_sampled().then(|| place.trace_id().to_string())
+}
+
 /// The place in a trace that something was asked from, to be carried along and continued later.
 #[derive(Debug, Clone, Default)]
 pub struct TraceContext(opentelemetry::Context);
@@ -187,6 +200,14 @@ impl TraceContext {
     pub fn adopt(&self, span: &Span) {
         // Fails only for a span that no layer records; then there is nothing to connect.
         let _ = span.set_parent(self.0.clone());
+    }
+
+    /// Connects `span`, of another trace, with it: what is tried again points at what was tried before.
+    pub fn link(&self, span: &Span) {
+        let place = self.0.span().span_context().clone();
+        if place.is_valid() {
+            span.add_link(place);
+        }
     }
 }
 

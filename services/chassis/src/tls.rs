@@ -11,6 +11,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::shutdown::Shutdown;
 
@@ -56,6 +58,8 @@ struct Material {
     bytes: [Vec<u8>; 3],
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    /// When the service's own certificate ends, in seconds since 1970.
+    not_after: i64,
 }
 
 /// What the files say now. Cloning shares it: a change reaches every listener and channel.
@@ -123,6 +127,11 @@ impl Tls {
         Ok(true)
     }
 
+    /// When the service's own certificate ends, in seconds since 1970.
+    pub fn not_after(&self) -> i64 {
+        self.current.load().not_after
+    }
+
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().server)
     }
@@ -142,6 +151,7 @@ impl Material {
     fn build(bytes: [Vec<u8>; 3], files: &TlsFiles) -> Result<Self, TlsError> {
         let [cert, key, ca] = &bytes;
         let chain = certificates(cert, &files.cert)?;
+        let not_after = not_after(&chain, &files.cert)?;
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| TlsError::Content { path: files.key.clone(), problem: error.to_string() })?;
         let mut roots = RootCertStore::empty();
@@ -172,7 +182,7 @@ impl Material {
             .with_client_auth_cert(chain, key)
             .map_err(unusable)?;
         client.alpn_protocols = vec![ALPN_H2.to_vec()];
-        Ok(Self { server: Arc::new(server), client: Arc::new(client), bytes })
+        Ok(Self { server: Arc::new(server), client: Arc::new(client), not_after, bytes })
     }
 }
 
@@ -181,6 +191,14 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
     let all: Result<Vec<_>, rustls::pki_types::pem::Error> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| content(error.to_string()))?;
     if all.is_empty() { Err(content("holds no certificate in PEM".to_owned())) } else { Ok(all) }
+}
+
+/// The end of the first certificate, which is the service's own.
+fn not_after(chain: &[CertificateDer<'_>], path: &Path) -> Result<i64, TlsError> {
+    let content = |problem: &str| TlsError::Content { path: path.to_owned(), problem: problem.to_owned() };
+    let own = chain.first().ok_or_else(|| content("holds no certificate in PEM"))?;
+    let (_, own) = X509Certificate::from_der(own).map_err(|error| content(&error.to_string()))?;
+    Ok(own.validity().not_after.timestamp())
 }
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {

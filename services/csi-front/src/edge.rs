@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::metrics::code_name;
 use chassis::reservation::{Reservation, Reservations};
-use chassis::telemetry;
+use chassis::telemetry::{self, TraceContext};
 use proto::fault::{Fault, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Response, Status};
@@ -13,8 +14,9 @@ use tracing::{Instrument as _, field};
 
 use crate::metrics::Metrics;
 use crate::request::shown;
+use crate::retries::Retries;
 use crate::rpc::Rpc;
-use crate::status::{Answer, answer, code_name, status};
+use crate::status::{Answer, answer, status};
 
 /// Time for a call whose caller sets no limit.
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -46,11 +48,12 @@ impl Subject {
 pub(crate) struct Edge {
     metrics: Metrics,
     busy: Reservations<String>,
+    retries: Retries,
 }
 
 impl Edge {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { metrics, busy: Reservations::new() }
+        Self { metrics, busy: Reservations::new(), retries: Retries::default() }
     }
 
     /// Keeps others from `key` (a volume id, or a name) until dropped. A second call is told at once.
@@ -84,16 +87,24 @@ impl Edge {
             Subject::Name(_) => "csi.name",
             Subject::Volume(_) | Subject::Service => "volume.id",
         };
-        if let Some(text) = subject.text() {
-            span.record(key, text);
+        let about = subject.text().unwrap_or_default();
+        if !about.is_empty() {
+            span.record(key, &about);
         }
+        if let Some(last) = self.retries.last_try(rpc, &about) {
+            last.link(&span);
+        }
+        self.metrics.begins(rpc.as_str());
         let mut count = Count { metrics: &self.metrics, rpc, started: Instant::now(), code: Code::Cancelled };
         let recorded = span.clone();
         async {
             let concluded = match work.await {
                 Ok(message) => Ok(message),
-                Err(fault) => conclude(rpc, &fault, subject.text().as_deref().unwrap_or_default()),
+                Err(fault) => conclude(rpc, &fault, &about),
             };
+            if concluded.is_err() {
+                self.retries.failed(rpc, &about, TraceContext::current());
+            }
             count.code = concluded.as_ref().map_or_else(Status::code, |_| Code::Ok);
             recorded.record("csi.code", code_name(count.code));
             if concluded.is_ok() && rpc.changes() {

@@ -42,6 +42,7 @@ mod parameters;
 mod readiness;
 mod registration;
 mod request;
+mod retries;
 mod rpc;
 mod status;
 mod upstream;
@@ -108,17 +109,19 @@ pub enum ServeError {
 /// # Errors
 /// See [`ServeError`].
 pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), ServeError> {
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
     let health = Health::new();
+    let mut registry = Registry::default();
+    let tls = config.controller.as_ref().and_then(|controller| controller.tls.as_ref());
+    let calls = chassis::metrics::register(&mut registry, "csi-front", &health, tls);
+    let metrics = Metrics::register(&mut registry);
     let tasks = Tasks::new();
     let endpoint = listeners.grpc.endpoint();
-    let mut server = Server::new(listeners.grpc).descriptors(proto::DESCRIPTOR_SET).grace(config.grace).add(
-        IdentityServer::new(IdentityService {
-            driver: config.driver.clone(),
-            edge: Edge::new(metrics.clone()),
-        }),
-    );
+    let identity = IdentityService { driver: config.driver.clone(), edge: Edge::new(metrics.clone()) };
+    let mut server = Server::new(listeners.grpc)
+        .descriptors(proto::DESCRIPTOR_SET)
+        .calls(calls)
+        .grace(config.grace)
+        .add(IdentityServer::new(identity));
     if let Some(controller) = config.controller {
         let service = start_controller(controller, &metrics, &health, &tasks, &shutdown)?;
         server = server.add(ControllerServer::new(service));

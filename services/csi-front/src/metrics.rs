@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use chassis::metrics::Durations;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::rpc::Rpc;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Operation {
@@ -24,51 +27,68 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// Kubelet took the registration.
+const REGISTERED: &str = "registered";
+/// Kubelet did not take it, and said why.
+const REFUSED: &str = "refused";
+
 /// The front's metrics. Clones share their counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     operations: Family<Operation, Counter>,
-    duration: Family<Method, Histogram, fn() -> Histogram>,
+    duration: Durations<Method>,
+    in_flight: Family<Method, Gauge>,
     registrations: Family<Outcome, Counter>,
-}
-
-fn seconds() -> Histogram {
-    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0])
 }
 
 impl Metrics {
     /// Registers everything under the prefix `rds_csi`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("rds_csi");
         let metrics = Self {
             operations: Family::default(),
-            duration: Family::new_with_constructor(seconds),
+            duration: Durations::register(registry, "operation_duration", "Time a CSI call took, by method"),
+            in_flight: Family::default(),
             registrations: Family::default(),
         };
-        let registry = registry.sub_registry_with_prefix("rds_csi");
         registry.register("operations", "CSI calls by method and gRPC code", metrics.operations.clone());
-        registry.register_with_unit(
-            "operation_duration",
-            "Time a CSI call took, by method",
-            Unit::Seconds,
-            metrics.duration.clone(),
+        registry.register(
+            "operations_in_flight",
+            "CSI calls that are being worked on, by method",
+            metrics.in_flight.clone(),
         );
         registry.register(
             "registrations",
             "Answers of kubelet to our registration, by outcome",
             metrics.registrations.clone(),
         );
+        // What has not happened yet is shown as 0: an absent counter hides its first increase.
+        for rpc in Rpc::ALL {
+            let method = rpc.as_str();
+            drop(metrics.operations.get_or_create(&Operation { method, code: "OK" }));
+            drop(metrics.in_flight.get_or_create(&Method { method }));
+        }
+        for outcome in [REGISTERED, REFUSED] {
+            drop(metrics.registrations.get_or_create(&Outcome { outcome }));
+        }
         metrics
     }
 
-    /// Counts a finished call.
+    /// Counts a call that begins.
+    pub(crate) fn begins(&self, method: &'static str) {
+        self.in_flight.get_or_create(&Method { method }).inc();
+    }
+
+    /// Counts a call that has ended.
     pub(crate) fn operation(&self, method: &'static str, code: &'static str, took: Duration) {
         self.operations.get_or_create(&Operation { method, code }).inc();
-        self.duration.get_or_create(&Method { method }).observe(took.as_secs_f64());
+        self.in_flight.get_or_create(&Method { method }).dec();
+        self.duration.observe(&Method { method }, took);
     }
 
     /// Counts an answer of kubelet to our registration.
     pub(crate) fn registration(&self, registered: bool) {
-        let outcome = if registered { "registered" } else { "refused" };
+        let outcome = if registered { REGISTERED } else { REFUSED };
         self.registrations.get_or_create(&Outcome { outcome }).inc();
     }
 }

@@ -25,7 +25,6 @@ pub(crate) enum Rpc {
 
 impl Rpc {
     /// Every RPC that is served.
-    #[cfg(test)]
     pub(crate) const ALL: [Self; 18] = [
         Self::GetPluginInfo,
         Self::GetPluginCapabilities,

@@ -98,12 +98,13 @@ impl From<RunError> for chassis::StartError {
 /// # Errors
 /// See [`RunError`]. That the API cannot be reached is none.
 pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), RunError> {
+    let health = Health::new();
     let mut registry = Registry::default();
+    let calls = chassis::metrics::register(&mut registry, "event-relay", &health, Some(&config.tls));
     let metrics = Metrics::register(&mut registry);
     let sink = open_sink(&config, metrics.clone()).await?;
     let relay = Arc::new(Relay::new(config.rules, config.driver, config.instance, sink, metrics));
 
-    let health = Health::new();
     let condition = health.condition("event sink");
     let mut background = tokio::task::JoinSet::new();
     background.spawn(tick(relay.clone(), condition, shutdown.clone()));
@@ -111,6 +112,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
     let served = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
+        .calls(calls)
         .grace(config.grace)
         .add(EventRelayServer::new(Service(relay.clone())))
         .serve(&health, shutdown)

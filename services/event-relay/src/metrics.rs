@@ -1,11 +1,13 @@
 //! What the relay counts. Labels are closed sets, so no input can grow them.
 
+use std::time::Duration;
+
+use chassis::metrics::Durations;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,9 @@ struct ApiLabels {
     code: u16,
 }
 
+/// What the Kubernetes API is asked for.
+const VERBS: [&str; 4] = ["version", "get", "create", "patch"];
+
 /// The relay's metrics. Clones share their counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -53,25 +58,22 @@ pub(crate) struct Metrics {
     unresolved: Counter,
     claims_missing: Counter,
     series: Gauge,
-    api: Family<ApiLabels, Histogram, fn() -> Histogram>,
-}
-
-fn seconds() -> Histogram {
-    Histogram::new([0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+    api: Durations<ApiLabels>,
 }
 
 impl Metrics {
     /// Registers everything under the prefix `rds`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("rds");
+        let help = "Requests to the Kubernetes API by verb and HTTP status (0 = no answer)";
         let metrics = Self {
             events: Family::default(),
             unresolved: Counter::default(),
             claims_missing: Counter::default(),
             series: Gauge::default(),
-            api: Family::new_with_constructor(seconds),
+            api: Durations::register(registry, "events_api_request", help),
         };
-        let registry = registry.sub_registry_with_prefix("rds");
-        let Self { events, unresolved, claims_missing, series, api } = metrics.clone();
+        let Self { events, unresolved, claims_missing, series, api: _ } = metrics.clone();
         registry.register("events", "Events by reason and outcome", events);
         registry.register(
             "events_unresolved",
@@ -84,12 +86,16 @@ impl Metrics {
             claims_missing,
         );
         registry.register("events_series", "Series of Events held in memory", series);
-        registry.register_with_unit(
-            "events_api_request",
-            "Requests to the Kubernetes API by verb and HTTP status (0 = no answer)",
-            Unit::Seconds,
-            api,
-        );
+        // What has not happened yet is shown as 0: an absent counter hides its first increase.
+        for entry in proto::event::CATALOGUE {
+            for outcome in [Outcome::Written, Outcome::Suppressed, Outcome::Refused, Outcome::Failed] {
+                let outcome = outcome.as_str();
+                drop(metrics.events.get_or_create(&EventLabels { reason: entry.name, outcome }));
+            }
+        }
+        for verb in VERBS {
+            metrics.api.show(&ApiLabels { verb, code: 200 });
+        }
         metrics
     }
 
@@ -111,7 +117,7 @@ impl Metrics {
         self.series.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn api_request(&self, verb: &'static str, code: u16, seconds: f64) {
-        self.api.get_or_create(&ApiLabels { verb, code }).observe(seconds);
+    pub(crate) fn api_request(&self, verb: &'static str, code: u16, took: Duration) {
+        self.api.observe(&ApiLabels { verb, code }, took);
     }
 }

@@ -97,8 +97,9 @@ impl Listeners {
 /// # Errors
 /// When the journal or the loopback state cannot be opened, or the server ends.
 pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), StartError> {
+    let health = Health::new();
     let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
+    let calls = chassis::metrics::register(&mut registry, "nvme-agent", &health, config.tls.as_ref());
     let lanes = Lanes::default();
     let journal = Journal::open(&config.state_dir).map_err(StartError::failed)?;
     let kernel = open_kernel(&config, &lanes).await?;
@@ -108,8 +109,8 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let backend = Backend::new(upstream("rds-backend", &config.backend)?.channel(), config.node_id.clone());
     let relay = config.relay.as_ref().map(|endpoint| upstream("event-relay", endpoint)).transpose()?;
     let (reporter, sending) = Reporter::new(config.node_name.clone());
+    let metrics = Metrics::register(&mut registry, &lanes, &reporter);
 
-    let health = Health::new();
     let condition = health.condition("node");
     let mut background = tokio::task::JoinSet::new();
     if let Some(tls) = config.tls.clone() {
@@ -129,6 +130,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let service = Service::new(Arc::new(node), tasks.clone());
     let served = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
+        .calls(calls)
         .grace(grace)
         .add(NodeStorageServer::new(service))
         .serve(&health, shutdown)

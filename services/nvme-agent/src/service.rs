@@ -86,7 +86,6 @@ impl Service {
     ) -> Result<Response<T>, Status> {
         let reason = done.as_ref().err().map(|fault| fault.reason);
         self.node.metrics.called(call, reason, begun.elapsed());
-        self.node.metrics.observe(self.node.lanes.stuck(), self.node.reporter.dropped());
         // The server logs a failed call, once, with what its status carries.
         done.map(Response::new).map_err(Status::from)
     }

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use chassis::metrics::Durations;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use proto::id::ApplianceName;
+use proto::size::ByteSize;
 
 use crate::report::Reporter;
-use crate::routeros::script::Verb;
+use crate::routeros::disk::PoolRow;
+use crate::routeros::script::{Place, Verb};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,12 @@ struct ApplianceLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    appliance: String,
+    pool: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
     reason: &'static str,
@@ -62,36 +69,42 @@ struct OperationLabels {
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     commands: Family<CommandLabels, Counter>,
-    seconds: Family<VerbLabels, Histogram, fn() -> Histogram>,
+    seconds: Durations<VerbLabels>,
     connected: Family<ApplianceLabels, Gauge>,
+    pool_size: Family<PoolLabels, Gauge>,
+    pool_free: Family<PoolLabels, Gauge>,
+    pool_healthy: Family<PoolLabels, Gauge>,
     operations: Family<OperationLabels, Counter>,
-}
-
-fn histogram() -> Histogram {
-    Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
 }
 
 impl Metrics {
     /// Makes the counters and shows them in `registry`.
     pub(crate) fn new(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("rds_backend");
+        let help = "Time a command took, waiting for the connection included";
         let metrics = Self {
             commands: Family::default(),
-            seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
+            seconds: Durations::register(registry, "command_duration", help),
             connected: Family::default(),
+            pool_size: Family::default(),
+            pool_free: Family::default(),
+            pool_healthy: Family::default(),
             operations: Family::default(),
         };
-        let registry = registry.sub_registry_with_prefix("rds_backend");
         registry.register("commands", "Commands sent to an appliance", metrics.commands.clone());
-        registry.register_with_unit(
-            "command_duration",
-            "Time a command took, waiting for the connection included",
-            Unit::Seconds,
-            metrics.seconds.clone(),
-        );
         registry.register(
             "appliance_connected",
             "1 while an appliance is connected and usable",
             metrics.connected.clone(),
+        );
+        let help = "Size of a pool, as of the last look";
+        registry.register_with_unit("pool_size", help, Unit::Bytes, metrics.pool_size.clone());
+        let help = "Free space of a pool, as of the last look; the reserve is part of it";
+        registry.register_with_unit("pool_free", help, Unit::Bytes, metrics.pool_free.clone());
+        registry.register(
+            "pool_healthy",
+            "1 while a pool is mounted and its RAID works, as of the last look",
+            metrics.pool_healthy.clone(),
         );
         registry.register(
             "operations",
@@ -103,9 +116,7 @@ impl Metrics {
 
     pub(crate) fn command(&self, appliance: &ApplianceName, verb: Verb, outcome: Outcome, took: Duration) {
         let (appliance, verb) = (appliance.to_string(), verb.as_str());
-        self.seconds
-            .get_or_create(&VerbLabels { appliance: appliance.clone(), verb })
-            .observe(took.as_secs_f64());
+        self.seconds.observe(&VerbLabels { appliance: appliance.clone(), verb }, took);
         self.commands.get_or_create(&CommandLabels { appliance, verb, outcome: outcome.as_str() }).inc();
     }
 
@@ -115,31 +126,28 @@ impl Metrics {
             .set(i64::from(connected));
     }
 
+    /// What the pools of an appliance say. One that is not there any more is not healthy.
+    pub(crate) fn pools(&self, appliance: &ApplianceName, configured: &[Place], rows: &[PoolRow]) {
+        for place in configured {
+            let labels = PoolLabels { appliance: appliance.to_string(), pool: place.pool.clone() };
+            let row = rows.iter().find(|row| row.slot == place.pool);
+            self.pool_healthy.get_or_create(&labels).set(row.is_some_and(PoolRow::is_healthy).into());
+            if let Some(row) = row {
+                let bytes = |size: ByteSize| i64::try_from(size.bytes()).unwrap_or(i64::MAX);
+                self.pool_size.get_or_create(&labels).set(bytes(row.size));
+                self.pool_free.get_or_create(&labels).set(bytes(row.free));
+            }
+        }
+    }
+
     /// Shows how many events were dropped before they reached the relay.
     pub(crate) fn events_dropped(&self, registry: &mut Registry, reporter: Reporter) {
-        registry
-            .sub_registry_with_prefix("rds_backend")
-            .register_collector(Box::new(DroppedEvents(reporter)));
+        let registry = registry.sub_registry_with_prefix("rds_backend");
+        let help = "Events lost because the relay took none for too long";
+        chassis::metrics::counter(registry, "events_dropped", help, move || reporter.dropped());
     }
 
     pub(crate) fn operation(&self, operation: &'static str, reason: &'static str) {
         self.operations.get_or_create(&OperationLabels { operation, reason }).inc();
-    }
-}
-
-/// Reads the outbox's own count when metrics are read.
-#[derive(Debug)]
-struct DroppedEvents(Reporter);
-
-impl Collector for DroppedEvents {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counter = ConstCounter::new(self.0.dropped());
-        let metric = encoder.encode_descriptor(
-            "events_dropped",
-            "Events that were dropped because the relay took none for too long.",
-            None,
-            counter.metric_type(),
-        )?;
-        counter.encode(metric)
     }
 }

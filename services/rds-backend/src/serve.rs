@@ -58,6 +58,7 @@ impl Listeners {
 pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), StartError> {
     let (health, tasks) = (Health::new(), Tasks::new());
     let mut registry = Registry::default();
+    let calls = chassis::metrics::register(&mut registry, "rds-backend", &health, Some(&config.tls));
     let metrics = Metrics::new(&mut registry);
 
     let relay = match &config.event_relay {
@@ -88,6 +89,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let backend = Backend::new(appliances, cluster, config.nqn_prefix, tasks.clone(), reporter, metrics);
     let served: Result<(), ServeError> = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
+        .calls(calls)
         .grace(config.shutdown_grace)
         .add(VolumesServer::new(backend.clone()))
         .add(VolumeFactsServer::new(backend.clone()))

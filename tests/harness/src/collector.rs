@@ -39,6 +39,8 @@ pub struct Span {
     pub end: u64,
     /// Attributes as text.
     pub attributes: BTreeMap<String, String>,
+    /// Trace ids of the spans it is linked with: earlier tries.
+    pub links: Vec<String>,
     /// True when its status is an error.
     pub failed: bool,
 }
@@ -124,6 +126,7 @@ fn read(request: &ExportTraceServiceRequest) -> Vec<Span> {
                 start: span.start_time_unix_nano,
                 end: span.end_time_unix_nano,
                 attributes: self::attributes(&span.attributes),
+                links: span.links.iter().map(|link| hex(&link.trace_id)).collect(),
                 failed: span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error),
             });
         }

@@ -112,6 +112,7 @@ fn span(data: &SpanData) -> Span {
         start: nanoseconds(data.start_time),
         end: nanoseconds(data.end_time),
         attributes,
+        links: data.links.iter().map(|link| link.span_context.trace_id().to_string()).collect(),
         failed: matches!(data.status, Status::Error { .. }),
     }
 }

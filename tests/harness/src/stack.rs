@@ -79,7 +79,7 @@ pub struct Stack {
     controller: Controller,
     nodes: Vec<Node>,
     backend: SocketAddr,
-    backend_admin: SocketAddr,
+    admins: Vec<(String, SocketAddr)>,
     relay: SocketAddr,
     // In the order in which they are stopped.
     services: Vec<Service>,
@@ -91,7 +91,7 @@ impl Stack {
     /// Starts everything and waits until the backend is ready.
     pub async fn start() -> Result<Self> {
         let stack = Self::begin(true).await?;
-        let admin = stack.backend_admin;
+        let admin = stack.backend_admin();
         crate::eventually("the backend is ready", async || crate::readiness::ready(admin).await).await?;
         Ok(stack)
     }
@@ -110,31 +110,38 @@ impl Stack {
             appliance.down().await?;
         }
         let portal = appliance.addresses().portal;
-        let (relay_service, relay, _) = start!(event_relay, "event-relay", settings.relay(ANY, ANY)?);
+        let (relay_service, relay, relay_admin) =
+            start!(event_relay, "event-relay", settings.relay(ANY, ANY)?);
         let relay = tcp(&relay)?;
         let arguments = settings.backend(ANY, ANY, relay, appliance.addresses())?;
         let (backend_service, backend, backend_admin) = start!(rds_backend, "rds-backend", arguments);
         let backend = tcp(&backend)?;
         let socket = settings.sockets.join("controller.sock");
         let arguments = settings.controller(&socket, ANY, backend)?;
-        let (front, _, _) = start!(csi_front, "csi-front", arguments);
-
+        let (front, _, front_admin) = start!(csi_front, "csi-front", arguments);
+        let mut admins = vec![
+            ("rds-backend".to_owned(), backend_admin),
+            ("event-relay".to_owned(), relay_admin),
+            ("csi-front".to_owned(), front_admin),
+        ];
         let mut services = vec![front];
         let mut agents = Vec::new();
         let mut nodes = Vec::new();
         for name in ["node-a", "node-b"] {
             let node = settings.node(name)?;
-            let (agent, _, _) =
+            let (agent, _, agent_admin) =
                 start!(nvme_agent, "nvme-agent", settings.agent(&node, ANY, backend, relay, portal)?);
             agents.push(agent);
-            let (front, _, _) = start!(csi_front, "csi-front", settings.node_front(&node, ANY)?);
+            let (front, _, front_admin) = start!(csi_front, "csi-front", settings.node_front(&node, ANY)?);
+            admins.push((format!("nvme-agent {name}"), agent_admin));
+            admins.push((format!("csi-front {name}"), front_admin));
             services.push(front);
             nodes.push(introduce(&node).await?);
         }
         services.extend(agents);
         services.extend([backend_service, relay_service]);
         let controller = Controller::new(dial(&socket)?);
-        Ok(Self { settings, appliance, controller, nodes, backend, backend_admin, relay, services, world })
+        Ok(Self { settings, appliance, controller, nodes, backend, admins, relay, services, world })
     }
 
     /// The driver's controller.
@@ -162,8 +169,27 @@ impl Stack {
     }
 
     /// Admin port of the backend.
+    ///
+    /// # Panics
+    /// Never: every stack has a backend.
     pub fn backend_admin(&self) -> SocketAddr {
-        self.backend_admin
+        let backend = self.admins.iter().find(|(name, _)| name == "rds-backend");
+        backend.unwrap_or_else(|| unreachable!("a stack has a backend")).1
+    }
+
+    /// Admin ports of all services: `rds-backend`, `event-relay`, `csi-front`, and for each node `nvme-agent NODE` and
+    /// `csi-front NODE`.
+    pub fn admins(&self) -> &[(String, SocketAddr)] {
+        &self.admins
+    }
+
+    /// What a service says at `/metrics`.
+    pub async fn metrics(&self, service: &str) -> Result<String> {
+        let found = self.admins.iter().find(|(name, _)| name == service);
+        let (_, admin) = found.with_context(|| format!("there is no {service:?} in a stack"))?;
+        let (status, body) = crate::readiness::get(*admin, "/metrics").await?;
+        ensure!(status == 200, "/metrics of {service} answers {status}");
+        Ok(body)
     }
 
     /// A channel to the backend in the name of `role`.
@@ -205,7 +231,7 @@ impl Stack {
     /// Starts the backend again, where it was.
     pub async fn start_backend(&mut self) -> Result<()> {
         let addresses = self.appliance.addresses();
-        let arguments = self.settings.backend(self.backend, self.backend_admin, self.relay, addresses)?;
+        let arguments = self.settings.backend(self.backend, self.backend_admin(), self.relay, addresses)?;
         let (service, _, _) = start!(rds_backend, "rds-backend", arguments);
         let relay = self.services.len().saturating_sub(1);
         self.services.insert(relay, service);

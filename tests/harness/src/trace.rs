@@ -157,6 +157,7 @@ mod tests {
             start,
             end: start + 1_000_000,
             attributes: BTreeMap::new(),
+            links: Vec::new(),
             failed: false,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use harness::observatory::observatory;
 use harness::orchestrator::call_within;
 use harness::{Stack, eventually, readiness};
 use tonic::Code;
@@ -37,8 +38,19 @@ async fn without_the_appliance_the_services_start_say_why_answer_in_time_and_rec
     ensure!(status.code() == Code::Unavailable, "{:?}: {}", status.code(), status.message());
     ensure!(status.message().contains(&address), "no address in: {}", status.message());
 
+    let first = status.message().rsplit_once("trace ").map(|(_, id)| id.trim_end_matches(')').to_owned());
+    let first = first.with_context(|| format!("no trace id in: {}", status.message()))?;
     stack.appliance_mut().up().await?;
     eventually("the backend is ready again", async || readiness::ready(stack.backend_admin()).await).await?;
     controller.create(&wish("data")).await?;
+    eventually("the second try points at the first", async || {
+        let spans = observatory().spans();
+        ensure!(
+            spans.iter().any(|span| span.name == "CreateVolume" && span.links.contains(&first)),
+            "no link"
+        );
+        Ok(())
+    })
+    .await?;
     stack.stop().await
 }

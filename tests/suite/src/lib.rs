@@ -14,6 +14,7 @@ mod idempotency;
 mod identities;
 mod life;
 mod lost_reply;
+mod metrics;
 mod one_trace;
 mod ownership;
 mod round_trips;

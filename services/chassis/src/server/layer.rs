@@ -1,10 +1,10 @@
-//! What happens to every call on its way in: a span, a deadline, and an answer even if the service panics.
+//! What happens to every call on its way in: a span, a deadline, a count, and an answer even if the service panics.
 
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -14,11 +14,12 @@ use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
 use tracing::{Instrument as _, Span, field};
 
 use crate::deadline::{Deadline, TIMEOUT_HEADER, parse_timeout};
+use crate::metrics::Calls;
 use crate::telemetry;
 
 /// The layers, outermost first.
-pub(super) fn stack() -> Stack<CatchPanicLayer<AnswerPanic>, Stack<CallLayer, Identity>> {
-    ServiceBuilder::new().layer(CallLayer).layer(CatchPanicLayer::custom(AnswerPanic)).into_inner()
+pub(super) fn stack(calls: Option<Calls>) -> Stack<CatchPanicLayer<AnswerPanic>, Stack<CallLayer, Identity>> {
+    ServiceBuilder::new().layer(CallLayer { calls }).layer(CatchPanicLayer::custom(AnswerPanic)).into_inner()
 }
 
 /// A defect of ours answers INTERNAL; the process and the other calls go on.
@@ -42,20 +43,23 @@ impl ResponseForPanic for AnswerPanic {
     }
 }
 
-/// Opens a span for each call and enforces its deadline.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CallLayer;
+/// Opens a span for each call, enforces its deadline, and counts its answer.
+#[derive(Debug, Clone)]
+pub(super) struct CallLayer {
+    calls: Option<Calls>,
+}
 
 impl<S> Layer<S> for CallLayer {
     type Service = Call<S>;
     fn layer(&self, inner: S) -> Call<S> {
-        Call { inner }
+        Call { inner, calls: self.calls.clone() }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Call<S> {
     inner: S,
+    calls: Option<Calls>,
 }
 
 impl<S, B, R> Service<http::Request<B>> for Call<S>
@@ -75,7 +79,10 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        let span = span_of(&request);
+        let (service, method) = names_of(&request);
+        let span = span_of(&request, &service, &method);
+        let calls = self.calls.clone();
+        let began = Instant::now();
         let deadline = deadline_of(request.headers());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
@@ -104,6 +111,10 @@ where
                     let error = error_of(response);
                     record(&recorded, error.as_ref());
                     log_answer(error.as_ref());
+                    if let Some(calls) = calls {
+                        let code = error.as_ref().map_or(Code::Ok, Status::code);
+                        calls.answered(&service, &method, code, began.elapsed());
+                    }
                 }
                 answer
             }
@@ -123,9 +134,14 @@ pub(crate) fn deadline_exceeded(message: &str) -> http::Response<Body> {
     Status::deadline_exceeded(message).into_http()
 }
 
-fn span_of<B>(request: &http::Request<B>) -> Span {
+/// Service and method of a call: `/rds.volume.v1.Volumes/EnsureVolume`.
+fn names_of<B>(request: &http::Request<B>) -> (String, String) {
     let path = request.uri().path().trim_start_matches('/');
     let (service, method) = path.split_once('/').unwrap_or((path, ""));
+    (service.to_owned(), method.to_owned())
+}
+
+fn span_of<B>(request: &http::Request<B>, service: &str, method: &str) -> Span {
     // At error level so that no log filter takes the method out of the log lines.
     let span = tracing::error_span!(
         "rpc",

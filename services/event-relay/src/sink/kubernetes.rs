@@ -153,7 +153,7 @@ impl Requests {
             Err(Failure::Status(status)) => status.code,
             Err(Failure::NoAnswer(_) | Failure::Paused(_)) => 0,
         };
-        self.metrics.api_request(verb, code, begun.elapsed().as_secs_f64());
+        self.metrics.api_request(verb, code, begun.elapsed());
         if let Err(Failure::Status(status)) = &result
             && status.code == 429
         {

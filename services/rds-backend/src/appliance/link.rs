@@ -18,7 +18,8 @@ use super::RunError;
 use super::session::{ConnectError, Session};
 use crate::config::ApplianceConfig;
 use crate::metrics::Metrics;
-use crate::routeros::probe::Version;
+use crate::routeros::probe::{self, Version};
+use crate::routeros::script;
 
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -163,6 +164,7 @@ impl Keeper {
         loop {
             match self.connect().await {
                 Ok(session) => {
+                    self.measure(&session).await;
                     if self.watch(session).await {
                         waits = chassis::backoff::exponential(BACKOFF_MIN, BACKOFF_MAX);
                         self.down(None, "the connection was lost, connecting again");
@@ -181,6 +183,22 @@ impl Keeper {
 
     async fn connect(&self) -> Result<Arc<Session>, ConnectError> {
         Session::connect(&self.config, &self.key, self.require_patched).await.map(Arc::new)
+    }
+
+    /// Reads the pools, for the metrics.
+    async fn measure(&self, session: &Session) {
+        let places: Vec<_> =
+            self.config.directories.iter().map(|directory| super::place(directory)).collect();
+        let deadline = Deadline::after(super::OWN_LIMIT);
+        let answer = super::ask(session, &script::status::pools(&places), deadline).await;
+        let read = answer
+            .map_err(|error| error.to_string())
+            .and_then(|answer| probe::read_pools(&answer).map_err(|error| error.to_string()));
+        match read {
+            Ok(rows) => self.metrics.pools(&self.config.name, &places, &rows),
+            // Whether the connection is of use is found out by those who use it.
+            Err(error) => tracing::warn!(appliance = %self.config.name, error, "the pools could not be read"),
+        }
     }
 
     fn up(&self, session: &Arc<Session>) {
@@ -218,7 +236,7 @@ impl Keeper {
             tokio::select! {
                 () = session.closed() => return session.was_useful(),
                 () = self.end.attention.notified() => {}
-                () = tokio::time::sleep(CHECK_EVERY) => {}
+                () = tokio::time::sleep(CHECK_EVERY) => self.measure(&session).await,
             }
             if !session.is_live().await {
                 session.disconnect().await;

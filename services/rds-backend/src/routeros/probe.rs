@@ -114,16 +114,17 @@ pub(crate) struct Status {
 impl Status {
     /// Reads the answer of [`crate::routeros::script::status::status`].
     pub(crate) fn read(answer: &Value) -> Result<Self, RowError> {
-        let fields = Fields::of(answer, "answer")?;
-        let pools = fields.get("pools").ok_or(RowError::Missing("pools"))?;
-        let mut read = Vec::new();
-        for rows in pools.as_object().into_iter().flat_map(serde_json::Map::values) {
-            for row in rows.as_array().into_iter().flatten() {
-                read.push(PoolRow::read(Fields::of(row, "pools")?)?);
-            }
-        }
-        Ok(Self { resource: Resource::read(answer)?, volumes: fields.number("volumes")?, pools: read })
+        let volumes = Fields::of(answer, "answer")?.number("volumes");
+        Ok(Self { resource: Resource::read(answer)?, volumes: volumes?, pools: read_pools(answer)? })
     }
+}
+
+/// Reads the pools in the answer of [`crate::routeros::script::status::pools`] or of a status command.
+pub(crate) fn read_pools(answer: &Value) -> Result<Vec<PoolRow>, RowError> {
+    let pools = Fields::of(answer, "answer")?.get("pools").ok_or(RowError::Missing("pools"))?;
+    let rows = pools.as_object().into_iter().flat_map(serde_json::Map::values);
+    let rows = rows.flat_map(|rows| rows.as_array().into_iter().flatten());
+    rows.map(|row| PoolRow::read(Fields::of(row, "pools")?)).collect()
 }
 
 #[cfg(test)]

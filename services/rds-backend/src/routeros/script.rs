@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     MarkFormatted,
     /// Reads what the appliance says of itself.
     Status,
+    /// Reads the pools.
+    Pools,
     /// Asks for the version right after connecting.
     Hello,
 }
@@ -58,6 +60,7 @@ impl Verb {
             Self::Detach => "detach",
             Self::MarkFormatted => "mark-formatted",
             Self::Status => "status",
+            Self::Pools => "pools",
             Self::Hello => "hello",
         }
     }
@@ -71,7 +74,7 @@ impl Verb {
             | Self::Attach
             | Self::Detach
             | Self::MarkFormatted => true,
-            Self::Observe | Self::Status | Self::Hello => false,
+            Self::Observe | Self::Status | Self::Pools | Self::Hello => false,
         }
     }
 }

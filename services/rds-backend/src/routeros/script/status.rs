@@ -12,13 +12,20 @@ pub(crate) fn hello() -> Script {
     Script::new(Verb::Hello, None, &[":set zRes {\"resource\"=[/system/resource/print as-value]}".to_owned()])
 }
 
+/// Asks for the pools.
+pub(crate) fn pools(places: &[Place]) -> Script {
+    Script::new(Verb::Pools, None, &[format!(":set zRes {{\"pools\"={}}}", pool_rows(places))])
+}
+
+/// An expression: the rows of all pools, by their slots.
+fn pool_rows(places: &[Place]) -> String {
+    let pools: BTreeSet<&str> = places.iter().map(|place| place.pool.as_str()).collect();
+    let row = |pool: &str| format!("{0}=[/disk/print as-value where slot={0}]", quote(pool));
+    format!("{{{}}}", pools.into_iter().map(row).collect::<Vec<_>>().join(";"))
+}
+
 /// Asks for the version, the pools, and how many rows begin with our mark.
 pub(crate) fn status(places: &[Place], head: &str) -> Script {
-    let pools: BTreeSet<&str> = places.iter().map(|place| place.pool.as_str()).collect();
-    let pools: Vec<String> = pools
-        .into_iter()
-        .map(|pool| format!("{0}=[/disk/print as-value where slot={0}]", quote(pool)))
-        .collect();
     let count = format!(
         ":foreach zI in=[/disk/find where type=file] do={{ :if ([:pick [:tostr [/disk/get $zI comment]] 0 {}] = {}) \
          do={{ :set zCount ($zCount + 1) }} }}",
@@ -32,8 +39,8 @@ pub(crate) fn status(places: &[Place], head: &str) -> Script {
             ":local zCount 0".to_owned(),
             count,
             format!(
-                ":set zRes {{\"resource\"=[/system/resource/print as-value];\"volumes\"=$zCount;\"pools\"={{{}}}}}",
-                pools.join(";")
+                ":set zRes {{\"resource\"=[/system/resource/print as-value];\"volumes\"=$zCount;\"pools\"={}}}",
+                pool_rows(places)
             ),
         ],
     )
