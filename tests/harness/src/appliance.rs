@@ -132,6 +132,12 @@ impl Appliance {
         self.ask(&json!({ "fault": fault })).await.map(|_| ())
     }
 
+    /// The next command that contains `text` is answered so many milliseconds late.
+    pub async fn delay(&self, text: &str, milliseconds: u64) -> Result<()> {
+        let fault = Fault::next_matching(Effect::DelayMs(milliseconds), text);
+        self.ask(&json!({ "fault": fault })).await.map(|_| ())
+    }
+
     /// Adds a disk that is not ours, as its administrator would.
     pub fn add_foreign_disk(&mut self, slot: &str, comment: &str) -> Result<()> {
         let said = self.simulator()?.console(&format!(

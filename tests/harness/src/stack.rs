@@ -228,6 +228,11 @@ impl Stack {
         self.stop_where(|name| name == "rds-backend").await
     }
 
+    /// Ends the agents of all nodes.
+    pub async fn stop_agents(&mut self) -> Result<()> {
+        self.stop_where(|name| name == "nvme-agent").await
+    }
+
     /// Starts the backend again, where it was.
     pub async fn start_backend(&mut self) -> Result<()> {
         let addresses = self.appliance.addresses();

@@ -19,6 +19,7 @@ mod one_trace;
 mod ownership;
 mod round_trips;
 mod secrets;
+mod shutdown;
 mod unimplemented;
 
 use harness::orchestrator::{Access, Wish};
