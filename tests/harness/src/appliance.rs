@@ -138,6 +138,11 @@ impl Appliance {
         self.ask(&json!({ "fault": fault })).await.map(|_| ())
     }
 
+    /// Every command takes so many milliseconds from now on.
+    pub async fn slow(&self, milliseconds: u64) -> Result<()> {
+        self.ask(&json!({ "fault": Fault::always(Effect::DelayMs(milliseconds)) })).await.map(|_| ())
+    }
+
     /// Adds a disk that is not ours, as its administrator would.
     pub fn add_foreign_disk(&mut self, slot: &str, comment: &str) -> Result<()> {
         let said = self.simulator()?.console(&format!(
