@@ -68,7 +68,9 @@ pub(crate) async fn measure() -> Result<()> {
         with.push(run(Some(collector.endpoint())).await?);
     }
     ensure!(collector.spans().len() > ROUNDS * BURST, "traces did not arrive");
-    println!("\na burst of {BURST} volumes, {COMMAND_MS} ms per command of the appliance, median of {ROUNDS}");
+    println!(
+        "\na burst of {BURST} volumes, {COMMAND_MS} ms per command of the appliance, median of {ROUNDS}"
+    );
     println!("| | wall clock | processor |\n|---|---|---|");
     let (without, with) = (medians(&without), medians(&with));
     for (name, cost) in [("without traces", without), ("with traces", with)] {
