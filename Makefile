@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench clean
+.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench images compose-test clean
 
 # Tools that CI builds for itself live outside the tree, one folder per version.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rds-csi/tools
@@ -47,6 +47,12 @@ ci: check test demo ## everything CI runs
 
 bench: setup ## the driver's round trips against plain SSH, in one run
 	cargo run --release --quiet --package bench
+
+images: ## an image of every program, and its SBOM (needs a Docker engine; BINARIES=prebuilt compiles outside of it)
+	@compose/images
+
+compose-test: ## the whole stack in containers with Jaeger and Prometheus, proven and taken down (needs a Docker engine)
+	@compose/test
 
 clean: ## remove what the build made
 	cargo clean
