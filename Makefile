@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench images compose-test clean
+.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench images compose-test monitoring clean
 
 # Tools that CI builds for itself live outside the tree, one folder per version.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rds-csi/tools
@@ -53,6 +53,9 @@ images: ## an image of every program, and its SBOM (needs a Docker engine; BINAR
 
 compose-test: ## the whole stack in containers with Jaeger and Prometheus, proven and taken down (needs a Docker engine)
 	@compose/test
+
+monitoring: setup ## the chart's alerts and dashboards, held against promtool, Prometheus and a running stack
+	cargo test --package monitoring
 
 clean: ## remove what the build made
 	cargo clean
