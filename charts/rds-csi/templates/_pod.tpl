@@ -150,7 +150,12 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "rds-csi.metadata" (list $root (index . 1)) | nindent 2 }}
 spec:
-  {{- toYaml $settings.podDisruptionBudget | nindent 2 }}
+  {{- /* One of the two; what is left over from the defaults does not count. */}}
+  {{- if $settings.podDisruptionBudget.minAvailable }}
+  minAvailable: {{ $settings.podDisruptionBudget.minAvailable }}
+  {{- else }}
+  maxUnavailable: {{ $settings.podDisruptionBudget.maxUnavailable }}
+  {{- end }}
   selector:
     matchLabels:
       {{- include "rds-csi.selector" (list $root (index . 1)) | nindent 6 }}
