@@ -55,6 +55,7 @@ compose-test: ## the whole stack in containers with Jaeger and Prometheus, prove
 	@compose/test
 
 monitoring: setup ## the chart's alerts and dashboards, held against promtool, Prometheus and a running stack
+	@tests/tools promtool prometheus >/dev/null
 	cargo test --package monitoring
 
 clean: ## remove what the build made

@@ -1,4 +1,4 @@
-//! A Prometheus that scrapes a stack, with the labels a PodMonitor gives.
+//! A Prometheus that scrapes a stack, with the labels a PodMonitor or a ServiceMonitor gives.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -84,16 +84,20 @@ fn configuration(stack: &Stack) -> Result<Value> {
     }))
 }
 
-/// One service: `nvme-agent node-a` is the pod of nvme-agent on node-a.
+/// One service: `nvme-agent node-a` is the pod of nvme-agent on node-a, found by a PodMonitor; what runs on no node of
+/// its own is found by a ServiceMonitor, with a label `service` beside the one of our metrics.
 fn scrape(name: &str, address: SocketAddr) -> Value {
-    let (service, node) = name.split_once(' ').unwrap_or((name, "node-c"));
+    let (service, node) = name.split_once(' ').unwrap_or((name, ""));
     let pod = name.replace(' ', "-");
+    let mut labels = json!({ "namespace": "rds", "container": service, "pod": pod, "node": node });
+    if node.is_empty() {
+        labels["node"] = "node-c".into();
+        labels["service"] = format!("rds-csi-{service}").into();
+    }
     json!({
         "job_name": format!("rds/{pod}"),
-        "static_configs": [{
-            "targets": [address.to_string()],
-            "labels": { "namespace": "rds", "container": service, "pod": pod, "node": node },
-        }],
+        "honor_labels": node.is_empty(),
+        "static_configs": [{ "targets": [address.to_string()], "labels": labels }],
     })
 }
 

@@ -1,4 +1,4 @@
-//! Where promtool and Prometheus are: built by `tests/tools`, or installed (package `prometheus` in Debian).
+//! Where promtool and Prometheus are: in the cache of `tests/tools`, or installed.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,9 +12,7 @@ use harness::{find_tool, loudly};
 pub(crate) fn needed(tool: &str, test: &str, proves: &str) -> Option<PathBuf> {
     let found = built(tool).or_else(|| find_tool(tool));
     if found.is_none() {
-        let advice = format!(
-            "{tool} is missing: let tests/tools build it, or put Debian's (package prometheus) into PATH"
-        );
+        let advice = format!("{tool} is missing: `make monitoring` gets it");
         assert!(std::env::var_os("CI").is_none(), "{advice}");
         loudly(&format!("LEFT OUT {test}: {advice}; not proven here: {proves}"));
     }
