@@ -3,8 +3,10 @@
 use chassis::channel::Endpoint;
 use chassis::options::TlsOptions;
 
+mod cluster;
 mod csi;
 
+pub(crate) use cluster::{CertificatesArguments, CertificatesCommand, UninstallArguments, UninstallCommand};
 pub(crate) use csi::CsiCommand;
 
 /// The operator's command line.
@@ -25,6 +27,12 @@ pub(crate) enum Command {
     /// Ask the backend about appliances
     #[command(subcommand)]
     Appliance(ApplianceCommand),
+    /// The certificates of the services, in the cluster's secrets
+    #[command(subcommand)]
+    Certificates(CertificatesCommand),
+    /// Before the driver is taken away
+    #[command(subcommand)]
+    Uninstall(UninstallCommand),
 }
 
 #[derive(Debug, clap::Args)]

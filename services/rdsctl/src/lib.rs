@@ -1,15 +1,19 @@
 //! rdsctl: the operator's command line, and the CSI client it is made of.
 //!
 //! `rdsctl csi …` speaks CSI to a socket, as a sidecar or kubelet would: for people who debug a driver, and for
-//! whoever plays the orchestrator ([`csi::Csi`]). `rdsctl appliance …` asks the backend.
+//! whoever plays the orchestrator ([`csi::Csi`]). `rdsctl appliance …` asks the backend; `rdsctl certificates …` and
+//! `rdsctl uninstall …` are what the chart's jobs run, and ask the Kubernetes API.
 //! Path: `cli` (options become a request) → the client → one JSON object, or a table, on standard output.
 //! Failure: the code and the message on standard error, and an exit code that tells an answer from a mistake.
 
 mod appliance;
+mod certificates;
 mod cli;
 pub mod csi;
 mod input;
+mod kubernetes;
 mod outcome;
+mod uninstall;
 
 pub use cli::Cli;
 pub use outcome::run;

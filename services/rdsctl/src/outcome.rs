@@ -13,8 +13,14 @@ use chassis::telemetry;
 use tonic::{Code, Status};
 
 use crate::appliance;
-use crate::cli::{ApplianceCommand, Cli, Command, CsiArguments};
+use crate::certificates;
+use crate::cli::{
+    ApplianceCommand, CertificatesArguments, CertificatesCommand, Cli, Command, CsiArguments, Output,
+    UninstallArguments, UninstallCommand,
+};
 use crate::csi::Csi;
+use crate::kubernetes::{self, ApiFailure};
+use crate::uninstall;
 
 const EXIT_ANSWER: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -26,6 +32,8 @@ pub(crate) enum Failure {
     Answer(Status),
     /// The answer came, and it is bad news; it has been printed.
     BadNews,
+    /// The cluster does not allow it, or does not do it.
+    Refused(String),
     /// The command line is wrong, or nobody answers.
     Usage(String),
 }
@@ -44,6 +52,10 @@ pub fn run(cli: Cli) -> ExitCode {
         let result = match cli.command {
             Command::Csi(arguments) => speak_csi(arguments).await,
             Command::Appliance(ApplianceCommand::Status(arguments)) => appliance::status(arguments).await,
+            Command::Certificates(CertificatesCommand::Ensure(arguments)) => {
+                ensure_certificates(arguments).await
+            }
+            Command::Uninstall(UninstallCommand::Check(arguments)) => check_uninstall(arguments).await,
         };
         telemetry.shutdown().await;
         result.map_or_else(|failure| fail(&failure), |()| ExitCode::SUCCESS)
@@ -68,6 +80,41 @@ async fn speak_csi(arguments: CsiArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+impl From<ApiFailure> for Failure {
+    fn from(failure: ApiFailure) -> Self {
+        match failure {
+            ApiFailure::NoAccess(_) => Self::Usage(failure.to_string()),
+            ApiFailure::Answer { .. } | ApiFailure::TimedOut { .. } => Self::Refused(failure.to_string()),
+        }
+    }
+}
+
+async fn ensure_certificates(arguments: CertificatesArguments) -> Result<(), Failure> {
+    let client = kubernetes::client(arguments.kubeconfig.as_deref()).await?;
+    let now = time::OffsetDateTime::now_utc();
+    let done = certificates::ensure(client, &arguments, now).await;
+    let done = done.map_err(|error| Failure::Refused(error.to_string()))?;
+    match arguments.output {
+        Output::Text => {
+            for done in &done {
+                print(&format!("{} {}: {}\n", done.action, done.secret, done.detail));
+            }
+        }
+        Output::Json => print(&format!("{:#}\n", serde_json::json!(done))),
+    }
+    Ok(())
+}
+
+async fn check_uninstall(arguments: UninstallArguments) -> Result<(), Failure> {
+    let client = kubernetes::client(arguments.kubeconfig.as_deref()).await?;
+    let volumes = uninstall::volumes(client, &arguments.driver_name).await?;
+    if volumes.is_empty() {
+        print(&format!("no PersistentVolume of {} exists\n", arguments.driver_name));
+        return Ok(());
+    }
+    Err(Failure::Refused(uninstall::refusal(&arguments.driver_name, &volumes)))
+}
+
 /// Prints on standard output. A reader that went away is no failure of ours.
 pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -79,6 +126,7 @@ fn fail(failure: &Failure) -> ExitCode {
             (format!("{}: {}", code_name(status.code()), status.message()), EXIT_ANSWER)
         }
         Failure::BadNews => return ExitCode::from(EXIT_ANSWER),
+        Failure::Refused(text) => (text.clone(), EXIT_ANSWER),
         Failure::Usage(text) => (text.clone(), EXIT_USAGE),
     };
     let _ = writeln!(std::io::stderr(), "rdsctl: {text}");
