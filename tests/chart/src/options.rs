@@ -39,7 +39,8 @@ pub fn of_program(program: &str) -> Result<Vec<ProgramOption>> {
         for file in rust_files(&in_tree(source))? {
             let text = std::fs::read_to_string(&file).context("a source cannot be read")?;
             // Options of a subcommand may share a variable.
-            for option in declared(&text) {
+            for mut option in declared(&text) {
+                option.default = option.default.map(|text| constant(&text)).transpose()?;
                 if !found.iter().any(|other| other.variable == option.variable) {
                     found.push(option);
                 }
@@ -90,8 +91,11 @@ fn declared(source: &str) -> Vec<ProgramOption> {
 fn option(field: &str, attribute: &str, about: &[String]) -> Option<ProgramOption> {
     let variable = between(attribute, "env = \"", "\"")?;
     let name = field.trim_start_matches("pub ").trim_start_matches("pub(crate) ").split(':').next()?;
-    let typed = between(attribute, "default_value_t = ", ",").or_else(|| between(attribute, "default_value_t = ", ")]"));
-    let default = between(attribute, "default_value = \"", "\"").or(typed);
+    let typed = between(attribute, "default_value_t = ", ",")
+        .or_else(|| between(attribute, "default_value_t = ", ")]"));
+    let named =
+        between(attribute, "default_value = ", ",").or_else(|| between(attribute, "default_value = ", ")]"));
+    let default = between(attribute, "default_value = \"", "\"").or(named).or(typed).map(last_segment);
     let paragraph: Vec<&str> = about.iter().map(String::as_str).take_while(|line| !line.is_empty()).collect();
     Some(ProgramOption {
         variable: variable.to_owned(),
@@ -102,12 +106,35 @@ fn option(field: &str, attribute: &str, about: &[String]) -> Option<ProgramOptio
     })
 }
 
+/// A constant's name without its path; other text as it is.
+fn last_segment(default: &str) -> &str {
+    let name = default.rsplit("::").next().unwrap_or(default);
+    if name.chars().all(|c| c.is_ascii_uppercase() || c == '_') { name } else { default }
+}
+
 /// `LogFormat::Text` is `text` on a command line.
 fn plain(default: &str) -> String {
     match default.rsplit_once("::") {
         Some((_, variant)) => variant.to_lowercase(),
         None => default.to_owned(),
     }
+}
+
+/// The value of a constant whose name is written as a default; anything else as it is.
+fn constant(default: &str) -> Result<String> {
+    let is_name = default.len() > 1 && default.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    if !is_name {
+        return Ok(default.to_owned());
+    }
+    let declaration = format!("const {default}: &str = \"");
+    let sources = rust_files(&in_tree("services"))?.into_iter().chain(rust_files(&in_tree("proto/src"))?);
+    for file in sources {
+        let text = std::fs::read_to_string(&file).context("a source cannot be read")?;
+        if let Some(value) = between(&text, &declaration, "\"") {
+            return Ok(value.to_owned());
+        }
+    }
+    bail!("no source declares {default}")
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

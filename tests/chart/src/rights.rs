@@ -19,7 +19,10 @@ pub const OWN_NAMESPACE: &str = "own namespace";
 /// Rights that a SelfSubjectRulesReview lists, as if they held in `scope`.
 pub fn listed(review: &str, scope: &str) -> Result<Rights> {
     let review: Value = serde_json::from_str(review).context("the review is not JSON")?;
-    anyhow::ensure!(review["status"]["incomplete"] == false, "the API server does not know everything: {review}");
+    anyhow::ensure!(
+        review["status"]["incomplete"] == false,
+        "the API server does not know everything: {review}"
+    );
     let mut rights = Rights::new();
     for rule in items(&review["status"]["resourceRules"]) {
         let text = |list: &str| -> Vec<String> {
@@ -32,7 +35,8 @@ pub fn listed(review: &str, scope: &str) -> Result<Rights> {
         for group in text("apiGroups") {
             for resource in text("resources") {
                 for name in &names {
-                    rights.extend(text("verbs").iter().map(|verb| right(verb, &resource, &group, name, scope)));
+                    rights
+                        .extend(text("verbs").iter().map(|verb| right(verb, &resource, &group, name, scope)));
                 }
             }
         }

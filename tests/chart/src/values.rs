@@ -50,7 +50,8 @@ mod tests {
         let text = "# A file.\na:\n  # -- What b is.\n  b: {c: 1}\n  d:\n    e: \"\"\nf: []\n#  - x: y\n";
         let found: Vec<(String, String, String)> =
             entries(text).into_iter().map(|entry| (entry.path, entry.default, entry.about)).collect();
-        let row = |path: &str, default: &str, about: &str| (path.to_owned(), default.to_owned(), about.to_owned());
+        let row =
+            |path: &str, default: &str, about: &str| (path.to_owned(), default.to_owned(), about.to_owned());
         let wanted = [row("a.b", "{c: 1}", "What b is."), row("a.d.e", "\"\"", ""), row("f", "[]", "")];
         assert_eq!(found, wanted);
     }

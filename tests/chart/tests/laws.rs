@@ -76,19 +76,16 @@ fn only_rds_backend_mounts_the_ssh_key() {
 fn only_event_relay_may_write_events_and_the_sidecars_with_what_they_have_to_say_themselves() {
     for rendering in renderings("only event-relay may write Events") {
         let roles = ["Role", "ClusterRole"].into_iter().flat_map(|kind| rendering.of_kind(kind));
-        let mut writers: Vec<&str> = roles
-            .filter(|role| items(&role["rules"]).any(may_write_events))
-            .map(component)
-            .collect();
+        let mut writers: Vec<&str> =
+            roles.filter(|role| items(&role["rules"]).any(may_write_events)).map(component).collect();
         writers.sort_unstable();
         assert_eq!(writers, ["csi-front-controller", "event-relay"], "{}", rendering.set);
     }
 }
 
 fn may_write_events(rule: &Value) -> bool {
-    let names = |list: &str, wanted: &[&str]| {
-        items(&rule[list]).any(|item| wanted.iter().any(|name| item == name))
-    };
+    let names =
+        |list: &str, wanted: &[&str]| items(&rule[list]).any(|item| wanted.iter().any(|name| item == name));
     names("resources", &["events", "*"]) && names("verbs", &["create", "update", "patch", "delete", "*"])
 }
 
@@ -159,7 +156,8 @@ fn every_image_has_a_tag_or_a_digest() {
     every_container("images", |place, _, container| {
         let image = container["image"].as_str().unwrap_or_default();
         let name = image.rsplit('/').next().unwrap_or_default();
-        let pinned = name.contains("@sha256:") || name.split_once(':').is_some_and(|(_, tag)| !tag.is_empty());
+        let pinned =
+            name.contains("@sha256:") || name.split_once(':').is_some_and(|(_, tag)| !tag.is_empty());
         assert!(pinned && !name.ends_with(":latest"), "{place}: {image}");
     });
 }
@@ -183,7 +181,8 @@ fn nothing_is_rendered_for_snapshots_which_csi_front_does_not_advertise() {
 #[test]
 fn rds_backend_is_one_and_ends_before_the_next_begins() {
     for rendering in renderings("one backend") {
-        let mut backends = rendering.of_kind("Deployment").filter(|object| component(object) == "rds-backend");
+        let mut backends =
+            rendering.of_kind("Deployment").filter(|object| component(object) == "rds-backend");
         let backend = backends.next().expect("a backend");
         assert_eq!(backend["spec"]["replicas"], 1, "{}", rendering.set);
         assert_eq!(backend["spec"]["strategy"]["type"], "Recreate", "{}", rendering.set);

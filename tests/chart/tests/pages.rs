@@ -80,8 +80,10 @@ fn every_value_is_explained_and_the_chart_s_page_lists_it() {
     for entry in entries {
         let key = entry.path.rsplit('.').next().unwrap_or_default();
         let common = OF_COMPONENTS.iter().find(|(name, _)| *name == key).map(|(_, about)| *about);
-        let own = Some(entry.about.as_str()).filter(|about| !about.is_empty() && !about.contains("Settings of every"));
-        let about = own.or(common).unwrap_or_else(|| panic!("values.yaml: no comment `# -- …` above {}", entry.path));
+        let own = Some(entry.about.as_str())
+            .filter(|about| !about.is_empty() && !about.contains("Settings of every"));
+        let about =
+            own.or(common).unwrap_or_else(|| panic!("values.yaml: no comment `# -- …` above {}", entry.path));
         let _ = writeln!(page, "| `{}` | `{}` | {} |", entry.path, cell(&entry.default), cell(about));
     }
     hold("charts/rds-csi/README.md", &page, "UPDATE_DOCS").unwrap_or_else(|error| panic!("{error}"));
@@ -91,7 +93,8 @@ fn every_value_is_explained_and_the_chart_s_page_lists_it() {
 fn every_option_is_explained_and_the_page_of_options_lists_it() {
     let mut page = CONFIGURATION.to_owned();
     for (program, _) in PROGRAMS {
-        let _ = write!(page, "\n## {program}\n\n| variable | option | default | meaning |\n|---|---|---|---|\n");
+        let _ =
+            write!(page, "\n## {program}\n\n| variable | option | default | meaning |\n|---|---|---|---|\n");
         for option in of_program(program).expect("options") {
             assert!(!option.about.is_empty(), "{program} {}: says nothing about itself", option.flag);
             let default = option.default.map(|text| format!("`{}`", cell(&text))).unwrap_or_default();

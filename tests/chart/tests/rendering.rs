@@ -43,7 +43,8 @@ fn every_bad_value_is_refused_with_a_message_that_names_it() {
     let mut wrong = Vec::new();
     for (name, values) in bad {
         let text = std::fs::read_to_string(&values).expect("a readable file");
-        let wanted = text.lines().next().and_then(|line| line.strip_prefix("# refused: ")).unwrap_or_default();
+        let wanted =
+            text.lines().next().and_then(|line| line.strip_prefix("# refused: ")).unwrap_or_default();
         assert!(!wanted.trim().is_empty(), "{name}: the first line is not `# refused: TEXT`");
         match helm("template", &values) {
             Ok(_) => wrong.push(format!("{name}: accepted")),
