@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench images compose-test monitoring clean
+.PHONY: help setup demo test check fmt clippy deny tidy shell ci bench images compose-test monitoring chart clean
 
 # Tools that CI builds for itself live outside the tree, one folder per version.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rds-csi/tools
@@ -41,9 +41,9 @@ tidy: ## the laws of this tree, as tests
 	cargo test --quiet --package tidy
 
 shell: ## shell scripts, where shellcheck is installed
-	@if command -v shellcheck >/dev/null; then shellcheck tests/setup .ci/run; else echo 'shell: left out, shellcheck is not installed'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck tests/setup tests/tools .ci/run; else echo 'shell: left out, shellcheck is not installed'; fi
 
-ci: check test demo ## everything CI runs
+ci: check chart test demo ## everything CI runs
 
 bench: setup ## the driver's round trips against plain SSH, in one run
 	cargo run --release --quiet --package bench
@@ -57,6 +57,10 @@ compose-test: ## the whole stack in containers with Jaeger and Prometheus, prove
 monitoring: setup ## the chart's alerts and dashboards, held against promtool, Prometheus and a running stack
 	@tests/tools promtool prometheus >/dev/null
 	cargo test --package monitoring
+
+chart: setup ## the chart: schema, golden renderings, its laws, a real API server's dry run and the table of rights
+	@tests/tools helm kubectl etcd kube-apiserver >/dev/null
+	cargo test --package chart --package cluster
 
 clean: ## remove what the build made
 	cargo clean

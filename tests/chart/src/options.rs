@@ -13,7 +13,7 @@ pub const PROGRAMS: [(&str, &[&str]); 5] = [
     ("rds-backend", &["services/rds-backend/src", CHASSIS]),
     ("nvme-agent", &["services/nvme-agent/src", CHASSIS]),
     ("event-relay", &["services/event-relay/src", CHASSIS]),
-    ("rdsctl", &["services/rdsctl/src"]),
+    ("rdsctl", &["services/rdsctl/src", CHASSIS]),
 ];
 const CHASSIS: &str = "services/chassis/src/options.rs";
 
@@ -40,6 +40,10 @@ pub fn of_program(program: &str) -> Result<Vec<ProgramOption>> {
             let text = std::fs::read_to_string(&file).context("a source cannot be read")?;
             // Options of a subcommand may share a variable.
             for mut option in declared(&text) {
+                // rdsctl is no service: of their options it has those of certificates only.
+                if *source == CHASSIS && program == "rdsctl" && !option.variable.starts_with("RDS_TLS_") {
+                    continue;
+                }
                 option.default = option.default.map(|text| constant(&text)).transpose()?;
                 if !found.iter().any(|other| other.variable == option.variable) {
                     found.push(option);
