@@ -43,7 +43,7 @@ tidy: ## the laws of this tree, as tests
 shell: ## shell scripts, where shellcheck is installed
 	@if command -v shellcheck >/dev/null; then shellcheck tests/setup tests/tools .ci/run; else echo 'shell: left out, shellcheck is not installed'; fi
 
-ci: check chart test demo ## everything CI runs
+ci: check tools test demo ## everything CI runs
 
 bench: setup ## the driver's round trips against plain SSH, in one run
 	cargo run --release --quiet --package bench
@@ -57,6 +57,9 @@ compose-test: ## the whole stack in containers with Jaeger and Prometheus, prove
 monitoring: setup ## the chart's alerts and dashboards, held against promtool, Prometheus and a running stack
 	@tests/tools promtool prometheus >/dev/null
 	cargo test --package monitoring
+
+tools: setup ## build the tools that judge chart, alerts and dashboards, once, into a cache outside the tree
+	@tests/tools helm kubectl etcd kube-apiserver promtool prometheus >/dev/null
 
 chart: setup ## the chart: schema, golden renderings, its laws, a real API server's dry run and the table of rights
 	@tests/tools helm kubectl etcd kube-apiserver >/dev/null
