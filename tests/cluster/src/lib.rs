@@ -26,7 +26,6 @@ use crate::server::Server;
 /// What a cluster is made of.
 pub const TOOLS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 const START: Duration = Duration::from_secs(120);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// A running API server. It ends, and all its data with it, when this is dropped.
 #[derive(Debug)]
@@ -54,13 +53,13 @@ impl Cluster {
         let address = format!("https://127.0.0.1:{secure}");
         write_kubeconfig(folder.path(), &address, &pki)?;
         let readyz = ["get", "--raw", "/readyz"];
+        // Each look is a process of its own, which is pause enough between two of them.
         while let Err(error) = run(&kubectl, folder.path(), &readyz, None) {
             etcd.check()?;
             api.check()?;
             if Instant::now() > deadline {
                 bail!("kube-apiserver is not ready after {START:?}: {error}\n{}", api.log_tail());
             }
-            std::thread::sleep(BETWEEN_LOOKS);
         }
         Ok(Self { _api: api, _etcd: etcd, kubectl, address, folder })
     }
