@@ -11,7 +11,7 @@ DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install the system packages the build and the tests need (Debian, Ubuntu), or name them
 	@tests/setup
@@ -41,7 +41,7 @@ tidy: ## the laws of this tree, as tests
 	cargo test --quiet --package tidy
 
 shell: ## shell scripts, where shellcheck is installed
-	@if command -v shellcheck >/dev/null; then shellcheck tests/setup tests/tools .ci/run; else echo 'shell: left out, shellcheck is not installed'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck tests/setup tests/tools .ci/run compose/{credentials,engine,images,local-base,measure,sbom,stand-ins,story,test}; else echo 'shell: left out, shellcheck is not installed'; fi
 
 ci: check tools test demo ## everything CI runs
 

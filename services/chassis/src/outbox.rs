@@ -20,12 +20,18 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Outbox<T> {
     queue: mpsc::Sender<T>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    dropped: AtomicU64,
+    waiting: AtomicU64,
 }
 
 impl<T> Clone for Outbox<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), dropped: Arc::clone(&self.dropped) }
+        Self { queue: self.queue.clone(), counts: Arc::clone(&self.counts) }
     }
 }
 
@@ -33,22 +39,30 @@ impl<T> Outbox<T> {
     /// An outbox that holds at most `capacity` messages (at least one), and the task that empties it.
     pub fn new(capacity: usize) -> (Self, Sending<T>) {
         let (queue, receiver) = mpsc::channel(capacity.max(1));
-        let dropped = Arc::new(AtomicU64::new(0));
-        (Self { queue, dropped: Arc::clone(&dropped) }, Sending { queue: receiver, dropped })
+        let counts = Arc::new(Counts::default());
+        (Self { queue, counts: Arc::clone(&counts) }, Sending { queue: receiver, counts })
     }
 
     /// Puts a message in; false when it was dropped because the outbox is full or closed.
     pub fn push(&self, message: T) -> bool {
+        // Before it is in: it may be sent before this thread goes on.
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         let accepted = self.queue.try_send(message).is_ok();
         if !accepted {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
         accepted
     }
 
     /// How many messages were dropped so far.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.counts.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many messages wait to be sent, those that are on their way included.
+    pub fn waiting(&self) -> u64 {
+        self.counts.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -56,7 +70,7 @@ impl<T> Outbox<T> {
 #[derive(Debug)]
 pub struct Sending<T> {
     queue: mpsc::Receiver<T>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 impl<T: Clone> Sending<T> {
@@ -79,7 +93,7 @@ impl<T: Clone> Sending<T> {
                 }
             } else {
                 tokio::select! {
-                    () = deliver(&mut batch, &mut send) => {}
+                    () = deliver(&mut batch, &mut send, &self.counts) => {}
                     () = shutdown.requested() => break,
                 }
             }
@@ -95,7 +109,7 @@ impl<T: Clone> Sending<T> {
         self.queue.close();
         let everything = async {
             loop {
-                deliver(&mut batch, &mut send).await;
+                deliver(&mut batch, &mut send, &self.counts).await;
                 if self.queue.recv_many(&mut batch, MAX_BATCH).await == 0 {
                     return;
                 }
@@ -103,7 +117,7 @@ impl<T: Clone> Sending<T> {
         };
         if tokio::time::timeout(FLUSH_LIMIT, everything).await.is_err() {
             let lost = batch.len() + self.queue.len();
-            self.dropped.fetch_add(lost as u64, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(lost as u64, Ordering::Relaxed);
             tracing::warn!(lost, "stopped before the outbox was empty");
         }
     }
@@ -111,19 +125,19 @@ impl<T: Clone> Sending<T> {
 
 /// Sends until nothing of the batch is left. Dropped in mid-flight, the batch stays whole: a repeat is harmless,
 /// a loss is not.
-async fn deliver<T: Clone, F, S>(batch: &mut Vec<T>, send: &mut S)
+async fn deliver<T: Clone, F, S>(batch: &mut Vec<T>, send: &mut S, counts: &Counts)
 where
     F: Future<Output = Result<(), Vec<T>>>,
     S: FnMut(Vec<T>) -> F,
 {
     let mut waits = backoff::exponential(RETRY_MIN, RETRY_MAX);
     while !batch.is_empty() {
-        match send(batch.clone()).await {
-            Ok(()) => {
-                batch.clear();
-                return;
-            }
-            Err(again) => *batch = again,
+        let again = send(batch.clone()).await.err().unwrap_or_default();
+        let sent = batch.len().saturating_sub(again.len());
+        counts.waiting.fetch_sub(sent as u64, Ordering::Relaxed);
+        *batch = again;
+        if batch.is_empty() {
+            return;
         }
         if let Some(wait) = waits.next() {
             tokio::time::sleep(wait).await;

@@ -196,6 +196,15 @@ impl TraceContext {
         Self(Span::current().context())
     }
 
+    /// The place a W3C `traceparent` names, as a caller's environment has it; nowhere when it names none.
+    pub fn named(traceparent: &str) -> Self {
+        let mut headers = http::HeaderMap::new();
+        if let Ok(value) = traceparent.trim().parse() {
+            headers.insert("traceparent", value);
+        }
+        extract(&headers)
+    }
+
     /// Makes `span` a child of it. Must happen before the span is entered.
     pub fn adopt(&self, span: &Span) {
         // Fails only for a span that no layer records; then there is nothing to connect.

@@ -137,6 +137,11 @@ impl Reporter {
     pub(crate) fn dropped(&self) -> u64 {
         self.outbox.dropped()
     }
+
+    /// Events that wait to be sent.
+    pub(crate) fn waiting(&self) -> i64 {
+        i64::try_from(self.outbox.waiting()).unwrap_or(i64::MAX)
+    }
 }
 
 /// Sends what is put in until shutdown. Without a relay the log has said it all.

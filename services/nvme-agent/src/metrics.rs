@@ -41,7 +41,10 @@ impl Metrics {
         let help = "Operations that hang in the kernel now";
         chassis::metrics::gauge(registry, "stuck_operations", help, move || lanes.stuck());
         let help = "Events lost because the relay could not be reached for too long";
-        chassis::metrics::counter(registry, "events_dropped", help, move || reporter.dropped());
+        let dropped = reporter.clone();
+        chassis::metrics::counter(registry, "events_dropped", help, move || dropped.dropped());
+        let help = "Events that wait for the relay";
+        chassis::metrics::gauge(registry, "events_waiting", help, move || reporter.waiting());
         metrics
     }
 

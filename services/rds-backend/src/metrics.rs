@@ -140,11 +140,14 @@ impl Metrics {
         }
     }
 
-    /// Shows how many events were dropped before they reached the relay.
-    pub(crate) fn events_dropped(&self, registry: &mut Registry, reporter: Reporter) {
+    /// Shows how many events wait for the relay, and how many never reached it.
+    pub(crate) fn events(&self, registry: &mut Registry, reporter: Reporter) {
         let registry = registry.sub_registry_with_prefix("rds_backend");
         let help = "Events lost because the relay took none for too long";
-        chassis::metrics::counter(registry, "events_dropped", help, move || reporter.dropped());
+        let dropped = reporter.clone();
+        chassis::metrics::counter(registry, "events_dropped", help, move || dropped.dropped());
+        let help = "Events that wait for the relay";
+        chassis::metrics::gauge(registry, "events_waiting", help, move || reporter.waiting());
     }
 
     pub(crate) fn operation(&self, operation: &'static str, reason: &'static str) {

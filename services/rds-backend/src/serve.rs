@@ -69,7 +69,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         None => None,
     };
     let (reporter, delivery) = report::new(config.instance.clone(), relay);
-    metrics.events_dropped(&mut registry, reporter.clone());
+    metrics.events(&mut registry, reporter.clone());
 
     let (links_stop, links_until) = Shutdown::manual();
     let (appliances, keepers) = appliances(&config, &health, &metrics);

@@ -135,7 +135,7 @@ fn verify(material: &Material, role: &str, authority: &str, now: Duration) -> Re
         certificate
             .verify_for_usage(
                 ALGORITHMS,
-                &[anchor.clone()],
+                std::slice::from_ref(&anchor),
                 &[],
                 UnixTime::since_unix_epoch(now),
                 usage,

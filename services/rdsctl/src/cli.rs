@@ -16,6 +16,9 @@ pub struct Cli {
     /// Send traces to this OTLP gRPC endpoint, e.g. http://jaeger:4317
     #[arg(long, env = "RDS_OTLP_ENDPOINT", value_name = "URL", global = true)]
     pub(crate) otlp_endpoint: Option<String>,
+    /// Continue this trace, a W3C traceparent: several commands of one script become one trace
+    #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT", global = true)]
+    pub(crate) traceparent: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

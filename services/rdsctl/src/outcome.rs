@@ -11,6 +11,7 @@ use chassis::channel::Endpoint;
 use chassis::options::{LogFormat, ProcessOptions};
 use chassis::telemetry;
 use tonic::{Code, Status};
+use tracing::Instrument as _;
 
 use crate::appliance;
 use crate::certificates;
@@ -49,17 +50,26 @@ pub fn run(cli: Cli) -> ExitCode {
             Ok(telemetry) => telemetry,
             Err(error) => return fail(&Failure::Usage(error.to_string())),
         };
-        let result = match cli.command {
-            Command::Csi(arguments) => speak_csi(arguments).await,
-            Command::Appliance(ApplianceCommand::Status(arguments)) => appliance::status(arguments).await,
-            Command::Certificates(CertificatesCommand::Ensure(arguments)) => {
-                ensure_certificates(arguments).await
+        let result = match &cli.traceparent {
+            Some(traceparent) => {
+                let span = tracing::info_span!("rdsctl");
+                telemetry::TraceContext::named(traceparent).adopt(&span);
+                obey(cli.command).instrument(span).await
             }
-            Command::Uninstall(UninstallCommand::Check(arguments)) => check_uninstall(arguments).await,
+            None => obey(cli.command).await,
         };
         telemetry.shutdown().await;
         result.map_or_else(|failure| fail(&failure), |()| ExitCode::SUCCESS)
     })
+}
+
+async fn obey(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Csi(arguments) => speak_csi(arguments).await,
+        Command::Appliance(ApplianceCommand::Status(arguments)) => appliance::status(arguments).await,
+        Command::Certificates(CertificatesCommand::Ensure(arguments)) => ensure_certificates(arguments).await,
+        Command::Uninstall(UninstallCommand::Check(arguments)) => check_uninstall(arguments).await,
+    }
 }
 
 async fn speak_csi(arguments: CsiArguments) -> Result<(), Failure> {

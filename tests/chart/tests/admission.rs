@@ -93,6 +93,63 @@ fn rights(cluster: &Cluster, account: &str) -> Rights {
     everywhere.into_iter().chain(only_own).collect()
 }
 
+/// What an operator would ask: `kubectl auth can-i` answers yes for each line of the table, and no for what would hurt.
+fn can_i_says_the_same(cluster: &Cluster, page: &str) {
+    let rendering =
+        Rendering::all().expect("renderings").into_iter().find(|rendering| rendering.set == "minimal");
+    let rendering = rendering.expect("the set minimal");
+    cluster.kubectl(&["apply", "-f", "-"], Some(&as_list(&of_rbac(&rendering)))).expect("RBAC objects");
+    let can = |account: &str, question: &[&str]| {
+        let who = format!("--as=system:serviceaccount:{RELEASE}:{account}");
+        cluster.kubectl(&[&["auth", "can-i"], question, &[who.as_str()]].concat(), None).is_ok()
+    };
+    for account in rendering.of_kind("ServiceAccount") {
+        let name = account["metadata"]["name"].as_str().expect("a name");
+        let rights = documented(page, component(account));
+        for right in &rights {
+            let question = question(right, name.trim_end_matches(component(account)));
+            assert!(
+                can(name, &question.iter().map(String::as_str).collect::<Vec<_>>()),
+                "{name} may not {right}"
+            );
+        }
+        for (verb, resource) in [
+            ("get", "secrets"),
+            ("create", "pods"),
+            ("patch", "nodes"),
+            ("delete", "events"),
+            ("escalate", "clusterroles"),
+        ] {
+            for namespace in [RELEASE, ELSEWHERE] {
+                assert!(
+                    !can(name, &[verb, resource, "-n", namespace]),
+                    "{name} may {verb} {resource} in {namespace}"
+                );
+            }
+        }
+    }
+}
+
+/// A right as the arguments of `kubectl auth can-i`.
+fn question(right: &str, prefix: &str) -> Vec<String> {
+    let (what, scope) = right.trim_end_matches(')').split_once(" (").expect("a scope");
+    let mut words = what.split(' ');
+    let (verb, resource) = (words.next().expect("a verb"), words.next().expect("a resource"));
+    let namespace = if scope == OWN_NAMESPACE { RELEASE } else { ELSEWHERE };
+    let mut question = vec![verb.to_owned(), "-n".to_owned(), namespace.to_owned()];
+    let resource = match resource.split_once('/') {
+        None => resource.to_owned(),
+        Some((resource, rest)) => {
+            let (subresource, group) = rest.split_once('.').map_or((rest, ""), |(sub, group)| (sub, group));
+            question.push(format!("--subresource={subresource}"));
+            [resource, group].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+        }
+    };
+    let name = words.next().map(|name| format!("/{}", name.replace("RELEASE-", prefix))).unwrap_or_default();
+    question.push(resource + &name);
+    question
+}
+
 #[test]
 fn every_account_may_do_what_the_security_page_says_and_nothing_more() {
     if !everything_is_there("rights", "that accounts may do what docs/security.md says, and nothing more") {
@@ -119,6 +176,7 @@ fn every_account_may_do_what_the_security_page_says_and_nothing_more() {
         }
         cluster.kubectl(&["delete", "-f", "-"], Some(&objects)).expect("RBAC objects go again");
     }
+    can_i_says_the_same(&cluster, &page);
     for (name, may) in &seen {
         let table = documented(&page, name);
         let less: Vec<&String> = table.difference(may).collect();

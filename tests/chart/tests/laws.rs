@@ -56,6 +56,19 @@ fn only_the_pods_of_nodes_run_as_root_and_mount_folders_of_the_node() {
 }
 
 #[test]
+fn every_scrape_keeps_the_services_own_labels_and_names_the_node_as_the_alerts_expect() {
+    for rendering in renderings("scrapes as the alerts expect them") {
+        let services = rendering.of_kind("ServiceMonitor").map(|monitor| &monitor["spec"]["endpoints"]);
+        let pods = rendering.of_kind("PodMonitor").map(|monitor| &monitor["spec"]["podMetricsEndpoints"]);
+        for endpoint in services.chain(pods).flat_map(items) {
+            assert_eq!(endpoint["honorLabels"], true, "{}: {endpoint}", rendering.set);
+            let node = items(&endpoint["relabelings"]).any(|relabeling| relabeling["targetLabel"] == "node");
+            assert!(node, "{}: {endpoint}", rendering.set);
+        }
+    }
+}
+
+#[test]
 fn only_rds_backend_mounts_the_ssh_key() {
     every_container("only rds-backend mounts the SSH key", |place, pod, container| {
         let secrets = items(&pod.spec["volumes"])

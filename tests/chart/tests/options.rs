@@ -6,15 +6,11 @@ use chart::options::{PROGRAMS, of_program};
 use chart::{Rendering, items};
 
 /// Options that no value set of the tests leads to, and why.
-const NOT_RENDERED: [(&str, &str); 6] = [
+const NOT_RENDERED: [(&str, &str); 5] = [
     ("event-relay RDS_LOG_SINK_FILE", "writes Events to a file instead of a cluster: for development"),
     ("event-relay RDS_KUBECONFIG", "a pod finds its API server and its account by itself"),
-    (
-        "event-relay RDS_DENY_NAMESPACES",
-        "set by eventRelay.denyNamespaces, the opposite of what the sets choose",
-    ),
-    ("nvme-agent RDS_LOOPBACK_STATE", "set where nvmeAgent.kernel is loopback: for development"),
     ("rdsctl RDS_CSI_SOCKET", "for calls an operator makes by hand beside csi-front"),
+    ("rdsctl TRACEPARENT", "set by the script that calls it, so that several calls are one trace"),
     ("rdsctl RDS_OTLP_ENDPOINT", "jobs and the chart's test make no CSI call that would be worth a trace"),
 ];
 

@@ -18,7 +18,7 @@ fn collector() -> (Seen, impl FnMut(Vec<u32>) -> Sent) {
 async fn a_full_outbox_drops_and_counts_and_never_waits() {
     let (outbox, sending) = Outbox::new(2);
     assert_eq!((0..5).map(|n| outbox.push(n)).filter(|accepted| *accepted).count(), 2);
-    assert_eq!(outbox.dropped(), 3);
+    assert_eq!((outbox.dropped(), outbox.waiting()), (3, 2));
     drop(sending);
     assert!(!outbox.push(9), "a closed outbox takes nothing");
 }
@@ -37,10 +37,13 @@ async fn what_was_not_acknowledged_is_sent_again() {
         }
     };
     (0..4).for_each(|n| assert!(outbox.push(n)));
+    assert_eq!(outbox.waiting(), 4);
+    let counts = Arc::clone(&outbox.counts);
     drop(outbox);
     let (_handle, shutdown) = Shutdown::manual();
     sending.run(send, shutdown).await;
     assert_eq!(*seen.lock().unwrap(), [0, 1, 2, 3]);
+    assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,6 +84,12 @@ fn a_span_continues_the_trace_it_was_handed() {
         let elsewhere = tracing::info_span!("elsewhere");
         extract(headers).adopt(&elsewhere);
         assert_eq!(elsewhere.in_scope(trace_id), id);
+        let by_hand = tracing::info_span!("by hand");
+        TraceContext::named(headers["traceparent"].to_str().unwrap()).adopt(&by_hand);
+        assert_eq!(by_hand.in_scope(trace_id), id);
+        let nowhere = tracing::info_span!("nowhere");
+        TraceContext::named("not a traceparent").adopt(&nowhere);
+        assert_ne!(nowhere.in_scope(trace_id), id);
     });
 }
 

@@ -75,9 +75,12 @@ fn refuse_ours(path: &str, name: &str, section: Section) -> Option<String> {
         // It knows no volume, disk, NQN or event.
         ("chassis", _) => &[],
         // It shares nothing with what it tests.
-        ("routeros-sim" | "tidy", _) => &[],
+        ("routeros-sim" | "cluster" | "tidy", _) => &[],
         (_, Section::Normal | Section::Build) if path.starts_with("services/") => &["proto", "chassis"],
-        (_, Section::Dev) if path.starts_with("services/") => &["proto", "chassis", "routeros-sim"],
+        // What stands in for the appliance, and a real API server: both know nothing of ours.
+        (_, Section::Dev) if path.starts_with("services/") => {
+            &["proto", "chassis", "routeros-sim", "cluster"]
+        }
         // Harness, suite and the like use everything.
         (_, Section::Normal | Section::Dev | Section::Build) => return None,
     };
