@@ -3,6 +3,7 @@
 helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-output-log-policy: hook-failed
 {{- end -}}
 
 {{/* A pod that makes certificates: (list $ "account") */}}
@@ -39,6 +40,7 @@ podSecurityContext:
 {{- define "rds-csi.toolContainer" -}}
 image: {{ include "rds-csi.image" (list . "rdsctl" .Values.rdsctl) }}
 imagePullPolicy: {{ include "rds-csi.pullPolicy" (list . .Values.rdsctl) }}
+terminationMessagePolicy: FallbackToLogsOnError
 securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 resources:
   {{- toYaml .Values.rdsctl.resources | nindent 2 }}
