@@ -29,6 +29,17 @@ pub(crate) struct BackendFacts {
 }
 
 impl BackendFacts {
+    /// Of a volume that does not exist any more: nobody is attached to it.
+    pub(crate) fn of_nothing() -> Self {
+        Self {
+            size: ByteSize::from_bytes(0),
+            epoch: Epoch::default(),
+            attached: false,
+            formatted: true,
+            content_source: None,
+        }
+    }
+
     /// True when a session of this node to `epoch` is one of a former owner: its writes must die.
     pub(crate) fn fences(&self, epoch: Epoch) -> bool {
         self.epoch > epoch || !self.attached

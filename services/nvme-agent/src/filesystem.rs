@@ -107,8 +107,8 @@ fn command(tool: Tool, fixed: &[&str], last: &Path) -> Command {
 }
 
 /// Makes a filesystem, without a discard pass: on a file-backed target it would take minutes and gain nothing.
-/// `over_partial` is for the remains of our own interrupted attempt only; else the tool's own refusal to overwrite
-/// is one more lock.
+/// `over_partial` is for the remains of our own interrupted attempt only. mkfs.xfs and mkfs.btrfs refuse to overwrite
+/// what they know; mkfs.ext4 without a terminal does not, so nothing may rest on that.
 pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool, device: &Path) -> Command {
     let (tool, fixed, force) = match kind {
         Kind::Ext4 => {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use proto::id::VolumeHandle;
 use serde::{Deserialize, Serialize};
 
+use crate::mounts::DevNo;
 use crate::request::{Access, Claim, Connection, Stage};
 
 /// Version of the entries this code writes; others are set aside.
@@ -78,7 +79,7 @@ impl Recorded {
     }
 }
 
-/// How far a format has come. Only an attempt of the running epoch counts.
+/// How far a format has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
@@ -122,13 +123,33 @@ impl Entry {
             staging_path: want.staging.to_path().to_string_lossy().into_owned(),
             access: Recorded::of(&want.access),
             claim: want.claim.clone(),
-            format: Format::None,
+            // A whole filesystem that the appliance has no record of must not be forgotten with the epoch. What an
+            // attempt has left must be: another node may have made something of it since.
+            format: earlier.map_or(Format::None, |entry| match entry.format {
+                Format::Made => Format::Made,
+                Format::Attempt | Format::None | Format::Acknowledged => Format::None,
+            }),
             staged: false,
             ever_staged: earlier.is_some_and(|entry| entry.ever_staged),
             device: None,
             filled: None,
             targets: earlier.map(|entry| entry.targets.clone()).unwrap_or_default(),
         }
+    }
+
+    /// True when it tells of a filesystem, whole or in part, that the appliance has no record of.
+    pub(crate) fn holds_unknown_filesystem(&self) -> bool {
+        matches!(self.format, Format::Attempt | Format::Made)
+    }
+
+    /// True when it stays although nothing is staged: what it knows is known nowhere else.
+    pub(crate) fn must_stay(&self) -> bool {
+        self.holds_unknown_filesystem() && !self.staged && self.targets.is_empty()
+    }
+
+    /// Number of the device that is mounted at the staging path, once it was.
+    pub(crate) fn device_number(&self) -> Option<DevNo> {
+        self.device.as_deref()?.parse().ok()
     }
 
     /// True when it stands for the same use at the same path.

@@ -117,6 +117,8 @@ pub(crate) enum Failure {
         refusal: Refusal,
         /// Whose volume it is, if that was seen.
         claim: Option<Claim>,
+        /// False when this operation has changed something, or may have: what was seen is not the end of it.
+        settled: bool,
     },
     /// No connection; after a loss something may have happened.
     Unreachable { why: String, after_loss: bool },
@@ -134,7 +136,7 @@ pub(crate) enum Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused { refusal, claim: None }
+        Self::Refused { refusal, claim: None, settled: true }
     }
 }
 
@@ -147,6 +149,7 @@ impl From<Rejection> for Failure {
         Self::Refused {
             refusal: Refusal::of_script(*code, text, mark.as_ref()),
             claim: mark.and_then(|mark| mark.claim),
+            settled: true,
         }
     }
 }
@@ -154,7 +157,7 @@ impl From<Rejection> for Failure {
 impl Refusal {
     /// The failure of an operation on a volume that was seen.
     pub(crate) fn of(self, mark: &Mark) -> Failure {
-        Failure::Refused { refusal: self, claim: mark.claim.clone() }
+        Failure::Refused { refusal: self, claim: mark.claim.clone(), settled: true }
     }
 }
 
@@ -191,14 +194,26 @@ impl Failure {
         }
     }
 
+    /// The same, of an operation that has changed something, or may have.
+    pub(crate) fn unsettled(mut self) -> Self {
+        if let Self::Refused { settled, .. } = &mut self {
+            *settled = false;
+        }
+        self
+    }
+
     /// The fault that crosses the wire.
     pub(crate) fn into_fault(self, about: About<'_>) -> Fault {
         let head = format!("cannot {} volume {}", about.what, about.volume);
         let place = format!("appliance {} at {}", about.appliance, about.address);
         match self {
-            Self::Refused { refusal, .. } => {
+            Self::Refused { refusal, settled: true, .. } => {
                 Fault::settled(refusal.reason(), format!("{head} on {place}: {}", refusal.text()))
             }
+            Self::Refused { refusal, settled: false, .. } => Fault::unsettled(
+                refusal.reason(),
+                format!("{head} on {place}: {}; what this call has changed is not known yet", refusal.text()),
+            ),
             Self::Unreachable { why, after_loss } => {
                 let known = if after_loss { "; whether it was done is not known yet" } else { "" };
                 Fault::unsettled(
@@ -301,11 +316,20 @@ mod tests {
         let rejection = Rejection::parse(&format!("RDSE-ATTACHED {mark}"));
         assert_eq!(Failure::from(rejection), Refusal::StillAttached(Some(vec![node])).into());
         mark.claim = crate::mark::Claim::new("demo", "data");
-        let Failure::Refused { refusal, claim } = Rejection::parse(&format!("RDSE-SPACE 1024 {mark}")).into()
+        let Failure::Refused { refusal, claim, .. } =
+            Rejection::parse(&format!("RDSE-SPACE 1024 {mark}")).into()
         else {
             panic!("a refusal");
         };
         let free = Some(ByteSize::from_bytes(1024));
         assert_eq!((refusal, claim), (Refusal::NoSpace { free }, mark.claim));
+    }
+
+    #[test]
+    fn what_was_seen_after_a_change_of_our_own_settles_nothing() {
+        let full = || Failure::from(Refusal::NoSpace { free: None });
+        assert!(fault(full()).settled);
+        let fault = fault(full().unsettled());
+        assert_eq!((fault.reason, fault.settled), (Reason::NoSpace, false), "{fault}");
     }
 }

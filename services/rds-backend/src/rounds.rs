@@ -65,9 +65,12 @@ impl Scene<'_> {
         let mut last = String::new();
         for round in 1..=ROUNDS {
             match self.appliance.run(script, self.share(round), patience).await {
-                Ok(answer) => match judge(Seen { answer: &answer, after_loss })? {
-                    Step::Done(outcome) => return Ok(outcome),
-                    Step::Again(seen) => seen.clone_into(&mut last),
+                Ok(answer) => match judge(Seen { answer: &answer, after_loss }) {
+                    Ok(Step::Done(outcome)) => return Ok(outcome),
+                    Ok(Step::Again(seen)) => seen.clone_into(&mut last),
+                    // An earlier round may still be under way, and then what was seen is not the end of it.
+                    Err(failure) if after_loss => return Err(failure.unsettled()),
+                    Err(failure) => return Err(failure),
                 },
                 Err(RunError::Lost(why)) => {
                     after_loss |= script.verb().mutates();
@@ -77,7 +80,10 @@ impl Scene<'_> {
                 }
                 // Somebody made it between our look and our act.
                 Err(RunError::Rejected(Rejection::AlreadyExists(text))) => last = text,
-                Err(RunError::Rejected(rejection)) => return Err(rejection.into()),
+                Err(RunError::Rejected(rejection)) => {
+                    let failure = Failure::from(rejection);
+                    return Err(if after_loss { failure.unsettled() } else { failure });
+                }
                 Err(RunError::Unreachable(why)) => return Err(Failure::Unreachable { why, after_loss }),
                 Err(RunError::Unusable(why)) => return Err(Failure::Unusable(why)),
             }

@@ -33,6 +33,8 @@ use crate::volume::plan::Volume;
 
 /// What a caller that set no deadline gets.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+/// Time an answer takes on its way back.
+const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_millis(200);
 /// Callers of `Volumes` and `Appliances`.
 const OPERATORS: &[&str] = &["csi-front", "rdsctl"];
 /// Callers of `VolumeFacts`.
@@ -92,7 +94,7 @@ impl Backend {
         R: Send + 'static,
         F: Future<Output = Result<R, Fault>> + Send + 'static,
     {
-        let deadline = Deadline::of(&request, DEFAULT_DEADLINE);
+        let deadline = before_the_callers(Deadline::of(&request, DEFAULT_DEADLINE));
         let result = match allow(Peer::of(&request), callers) {
             Ok(()) => {
                 let work = run(Arc::clone(&self.0), request.into_inner(), deadline);
@@ -107,6 +109,13 @@ impl Backend {
         // The server logs a failed call, once, with what its status carries.
         result.map(Response::new).map_err(Status::from)
     }
+}
+
+/// A little before the caller's deadline, so that the answer which names appliance and reason is heard, and not the
+/// transport's that time is up.
+fn before_the_callers(deadline: Deadline) -> Deadline {
+    let left = deadline.remaining();
+    deadline.at_most(left.saturating_sub((left / 10).min(ANSWER_MARGIN)))
 }
 
 fn allow(peer: Option<Peer>, callers: &[&str]) -> Result<(), Fault> {

@@ -69,6 +69,21 @@ fn every_scrape_keeps_the_services_own_labels_and_names_the_node_as_the_alerts_e
 }
 
 #[test]
+fn whoever_is_not_root_can_read_the_secrets_that_are_mounted_for_it() {
+    every_container("secrets can be read", |place, pod, _| {
+        let context = &pod.spec["securityContext"];
+        let files = items(&pod.spec["volumes"])
+            .any(|volume| !volume["secret"].is_null() || !volume["projected"].is_null());
+        // Where the platform chooses the user, it chooses the group of the files too.
+        let chosen_by_us = context["runAsUser"].as_u64().is_some_and(|user| user != 0);
+        if files && chosen_by_us {
+            assert_eq!(context["fsGroup"], context["runAsGroup"], "{place}");
+            assert!(context["fsGroup"].is_u64(), "{place}");
+        }
+    });
+}
+
+#[test]
 fn only_rds_backend_mounts_the_ssh_key() {
     every_container("only rds-backend mounts the SSH key", |place, pod, container| {
         let secrets = items(&pod.spec["volumes"])

@@ -76,6 +76,9 @@ fn a_new_epoch_keeps_what_this_node_knows_and_forgets_the_attempt() {
     let next = Entry::begin(&want(4, Some(Kind::Ext4)), Some(&earlier));
     assert_eq!((next.format, next.ever_staged, next.staged), (Format::None, true, false));
     assert_eq!(next.targets, earlier.targets);
+    earlier.format = Format::Made;
+    let next = Entry::begin(&want(4, Some(Kind::Ext4)), Some(&earlier));
+    assert_eq!(next.format, Format::Made, "the appliance still has to be told");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use nix::mount::MsFlags;
 use proto::fault::Fault;
 use tracing::Instrument as _;
 
-use super::plan::{Facts, Step, Target, Want, plan};
+use super::plan::{Facts, Refusal, Step, Target, Want, plan};
 use crate::events::Happening;
 use crate::failure::Failure;
 use crate::fault;
@@ -192,6 +192,22 @@ pub(crate) async fn ensure_unpublished(op: &Operation, target: &KubeletPath) -> 
     })
 }
 
+/// What is mounted at a target, when nothing shows that it is this volume: neither a session's device, nor what the
+/// journal says was mounted, nor that the volume was published right there.
+async fn foreign(op: &Operation, mounts: &Mounts, target: &KubeletPath) -> Result<Option<String>, Failure> {
+    let path = target.to_path();
+    let Some(mount) = mounts.top(&path) else { return Ok(None) };
+    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
+    let mut devices = sessions.iter().filter_map(|session| session.device.as_ref());
+    let entry = op.entry().await?;
+    let recorded = entry.as_ref().is_some_and(|entry| {
+        entry.device_number() == Some(mount.device)
+            || entry.targets.contains_key(&path.to_string_lossy().into_owned())
+    });
+    let ours = recorded || devices.any(|device| mount.is_of(device.number, &device.node));
+    Ok((!ours).then(|| format!("{} ({})", mount.source.display(), mount.kind)))
+}
+
 async fn take_off(op: &Operation, target: &KubeletPath) -> Result<(), Failure> {
     let path = target.to_path();
     for _ in 0..MOST_MOUNTS {
@@ -209,6 +225,9 @@ async fn take_off(op: &Operation, target: &KubeletPath) -> Result<(), Failure> {
                     entry.targets.remove(&key);
                 })
                 .await;
+        }
+        if let Some(what) = foreign(op, &mounts, target).await? {
+            return Err(Failure::PublishRefused(Refusal::Taken(what)));
         }
         op.in_time("unmounting the target")?;
         unmount(op, target).await?;

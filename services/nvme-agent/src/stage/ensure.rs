@@ -195,7 +195,7 @@ async fn settle(op: &Operation, want: &Stage, failure: &Failure) -> bool {
 }
 
 async fn withdraw(op: &Operation, want: &Stage) -> Result<(), Failure> {
-    let seen = observe(op, want, &Learned::default()).await?;
+    let seen = observe(op, want, &mut Learned::default()).await?;
     if seen.facts.staging != Staging::Clear {
         return Err(Failure::StillUsed(vec![format!("mounted at {}", want.staging)]));
     }

@@ -8,13 +8,15 @@ use crate::failure::Failure;
 use crate::filesystem::Kind;
 use crate::journal::{Entry, Recall};
 use crate::kernel::{Device, Session, State, volume_of};
-use crate::mounts::{DevNo, Mounts};
+use crate::mounts::Mounts;
 use crate::node::Operation;
 use crate::request::{Access, Stage};
 
 /// What this call has learned on its way, and must not be taken from an earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
+    /// The device all of it was learned of.
+    pub(crate) device: Option<Device>,
     /// What is on the device.
     pub(crate) content: Option<plan::Content>,
     /// The backend's own answer.
@@ -23,6 +25,26 @@ pub(crate) struct Learned {
     pub(crate) checked: bool,
     /// True once a filesystem was made.
     pub(crate) formatted: bool,
+}
+
+impl Learned {
+    /// Forgets what was learned of a device when the session is not live any more, or has another device: what is there
+    /// now was never looked at.
+    fn hold_on_to(&mut self, session: Option<&Session>) {
+        let now = session.filter(|session| session.state == State::Live).and_then(|s| s.device.clone());
+        // A device that grows is the same one.
+        let same = match (&self.device, &now) {
+            (Some(then), Some(now)) => {
+                (then.number, then.nsid, &then.node) == (now.number, now.nsid, &now.node)
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            (self.content, self.checked) = (None, false);
+        }
+        self.device = now;
+    }
 }
 
 /// What was seen: the facts to decide on, and the things to act on.
@@ -44,13 +66,14 @@ impl Seen {
 }
 
 /// Looks at everything a stage depends on.
-pub(crate) async fn observe(op: &Operation, want: &Stage, learned: &Learned) -> Result<Seen, Failure> {
+pub(crate) async fn observe(op: &Operation, want: &Stage, learned: &mut Learned) -> Result<Seen, Failure> {
     let (recall, torn_beside) = op.recall().await?;
     let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
     let (mut session, mut older) = (None, None);
     for one in sessions {
         if one.nqn == want.connection.nqn { session = Some(one) } else { older = Some(one) }
     }
+    learned.hold_on_to(session.as_ref());
     let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
     let entry = match &recall {
         Recall::Entry(entry) => Some((**entry).clone()),
@@ -129,12 +152,50 @@ fn staging_fact(
     let is_over = |session: &Session| {
         session.device.as_ref().is_some_and(|device| mount.is_filesystem_of(device.number, &device.node))
     };
-    let recorded = entry.and_then(|entry| entry.device.as_deref()?.parse::<DevNo>().ok());
+    let recorded = entry.and_then(Entry::device_number);
     match session {
         Some(session) if is_over(session) => here,
         // Its device is not known at the moment: what we mounted there is still the volume.
         Some(Session { device: None, .. }) if recorded == Some(mount.device) => here,
         Some(_) | None if older.is_some_and(is_over) || recorded == Some(mount.device) => Staging::Stale,
         Some(_) | None => Staging::Foreign(format!("{} ({})", mount.source.display(), mount.kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::size::ByteSize;
+
+    fn session(state: State, number: u64, size: ByteSize) -> Session {
+        let device =
+            Device { node: "/dev/x".into(), number: crate::mounts::DevNo::from_raw(number), size, nsid: 1 };
+        let nqn = "nqn.2026-09.io.srvlab:rds:csi-0123456789abcdef0123456789ab.e1".parse().expect("an NQN");
+        Session { nqn, state, device: Some(device) }
+    }
+
+    #[test]
+    fn what_was_read_counts_for_the_device_it_was_read_from_and_while_the_path_lives() {
+        let read = || {
+            let mut learned = Learned::default();
+            learned.hold_on_to(Some(&session(State::Live, 7, ByteSize::GIB)));
+            learned.content = Some(plan::Content::Blank);
+            learned.checked = true;
+            learned
+        };
+        let kept = |session: Option<Session>| {
+            let mut learned = read();
+            learned.hold_on_to(session.as_ref());
+            assert_eq!(learned.content.is_some(), learned.checked);
+            learned.checked
+        };
+        assert!(kept(Some(session(State::Live, 7, ByteSize::GIB))));
+        assert!(kept(Some(session(State::Live, 7, ByteSize::from_bytes(2 << 30)))), "it has grown");
+        assert!(!kept(Some(session(State::Live, 8, ByteSize::GIB))), "another device");
+        assert!(
+            !kept(Some(session(State::NotLive("connecting".to_owned()), 7, ByteSize::GIB))),
+            "the path was lost"
+        );
+        assert!(!kept(None), "the session has ended");
     }
 }

@@ -321,6 +321,15 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
         (Content::Filesystem(found, _), _) if *found != kind => {
             Step::Refuse(Refusal::OtherFilesystem(*found))
         }
+        // Whoever made it, on this node or another, may not have been able to say so.
+        (Content::Filesystem(_, _), Format::None | Format::Made) if facts.backend.is_none() => {
+            Step::AskBackend
+        }
+        (Content::Filesystem(_, _), Format::None | Format::Made)
+            if facts.backend.as_ref().is_some_and(|backend| !backend.formatted) =>
+        {
+            Step::Acknowledge
+        }
         (Content::Filesystem(Kind::Ext4, size), _) if !want.read_only => {
             if size.is_none_or(|size| is_smaller(size, device.size)) {
                 Step::GrowUnmounted

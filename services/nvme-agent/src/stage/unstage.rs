@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use proto::fault::Fault;
+use proto::fault::{Fault, Reason};
 use proto::nqn::{Epoch, Nqn};
 use tracing::Instrument as _;
 
@@ -123,7 +123,7 @@ async fn drive(op: &Operation, staging: &KubeletPath) -> Result<(), Failure> {
             published: published(&mounts, session, entry.as_ref(), staging),
             mounted: mounted(&mounts, session, entry.as_ref(), staging),
             session: session.and_then(|s| Some((epoch_of(&s.nqn)?, s.state == State::Live))),
-            recorded: entry.is_some(),
+            recorded: entry.as_ref().is_some_and(|entry| !entry.must_stay()),
             backend: backend.clone(),
         };
         let step = plan(&facts);
@@ -138,6 +138,10 @@ async fn drive(op: &Operation, staging: &KubeletPath) -> Result<(), Failure> {
                     asked = format!("the appliance has this node attached in epoch {}", facts.epoch);
                     backend = Some(facts);
                 }
+                // Nobody can own what does not exist any more: its writes have nowhere to go.
+                Err(fault) if fault.settled && fault.reason == Reason::VolumeNotFound => {
+                    backend = Some(BackendFacts::of_nothing());
+                }
                 Err(fault) => return Err(undecided(op, session, &fault.message)),
             },
             (Step::RefuseUndecided, Some(session)) => return Err(undecided(op, session, &asked)),
@@ -148,13 +152,27 @@ async fn drive(op: &Operation, staging: &KubeletPath) -> Result<(), Failure> {
             }
             (Step::Unmount, _) => effects::unmount(op, staging).await?,
             (Step::Disconnect, Some(session)) => end_session(op, session).await?,
-            (Step::Forget, _) => op.forget().await?,
+            (Step::Forget, _) => forget(op, entry.as_ref()).await?,
             // Planned only with a session; without one there is nothing to do for them.
             (Step::AskBackend | Step::RefuseUndecided | Step::Cut | Step::Disconnect, None) => {}
         }
         last = step;
     }
     Err(Failure::NoProgress(format!("{last:?}")))
+}
+
+/// Removes the entry, but not what it knows of a filesystem that the appliance does not know of yet.
+async fn forget(op: &Operation, entry: Option<&Entry>) -> Result<(), Failure> {
+    match entry {
+        Some(entry) if entry.holds_unknown_filesystem() => {
+            op.amend(|entry| {
+                entry.staged = false;
+                entry.targets.clear();
+            })
+            .await
+        }
+        Some(_) | None => op.forget().await,
+    }
 }
 
 fn undecided(op: &Operation, session: &Session, why: &str) -> Failure {
@@ -172,8 +190,12 @@ fn mounted(
     let Some(mount) = mounts.top(&staging.to_path()) else { return Mounted::Nothing };
     let device = session.and_then(|session| session.device.as_ref());
     let of_session = device.is_some_and(|device| mount.is_filesystem_of(device.number, &device.node));
-    // The journal was written before anything was mounted, so what is mounted there is ours.
-    let recorded = entry.is_some_and(|entry| std::path::Path::new(&entry.staging_path) == staging.to_path());
+    // The journal was written before anything was mounted, so what is mounted there is ours: the device it names, or
+    // whatever is there while it names none yet.
+    let recorded = entry.is_some_and(|entry| {
+        std::path::Path::new(&entry.staging_path) == staging.to_path()
+            && entry.device_number().is_none_or(|number| number == mount.device)
+    });
     if of_session || recorded {
         Mounted::Volume
     } else {

@@ -140,6 +140,30 @@ async fn nothing_is_mounted_before_the_backend_has_the_mark_and_nothing_is_forma
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_filesystem_the_appliance_does_not_know_of_is_never_mounted_whoever_made_it() {
+    let Some(world) = World::new("unknown").await else { return };
+    let mut node = world.node("node-a").await;
+    world.others.known().deaf = true;
+    node.stage(node.stage_request(&world, filesystem("xfs"))).await.expect_err("no mark");
+    // The pod goes, and kubelet unstages.
+    node.unstage().await.expect("unstaged");
+    assert!(node.entry().exists(), "what only this node knows is kept");
+    node.unstage().await.expect("unstaged already");
+    node.stage(node.stage_request(&world, filesystem("xfs"))).await.expect_err("still no mark");
+    assert!(world.mounts().is_empty(), "nobody may use it yet");
+    node.unstage().await.expect("unstaged");
+    // As a node would find it that has never seen the volume.
+    fs::remove_file(node.entry()).expect("removed");
+    let made = uuid_of(&world);
+    node.stage(node.stage_request(&world, filesystem("xfs"))).await.expect_err("still no mark");
+    assert!(world.mounts().is_empty(), "nor there");
+    world.others.known().deaf = false;
+    let staged = node.stage(node.stage_request(&world, filesystem("xfs"))).await.expect("staged");
+    assert!(!staged.formatted && world.others.known().formatted);
+    assert_eq!(uuid_of(&world), made, "the same filesystem");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_remains_of_an_interrupted_format_are_made_anew_only_by_the_same_attempt() {
     let Some(world) = World::new("interrupted").await else { return };
     let mut node = world.node("node-a").await;

@@ -50,7 +50,11 @@ async fn life_of(kind: &str) {
     let asked = world.others.known().asked;
     let back = node.stage_request(&world, filesystem(kind));
     assert!(!node.stage(back).await.expect("staged").formatted);
-    assert_eq!(world.others.known().asked, asked, "only a blank volume needs the backend");
+    assert_eq!(
+        world.others.known().asked,
+        asked + 1,
+        "whether the appliance knows of the filesystem, and no more"
+    );
     assert_eq!(
         fs::read(node.staging().join("file")).expect("readable"),
         b"data",

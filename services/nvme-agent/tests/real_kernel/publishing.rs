@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use proto::fault::Reason;
 
@@ -76,6 +77,23 @@ async fn what_lies_at_a_target_and_is_not_ours_is_not_removed() {
     node.unpublish("pod").await.expect_err("it is not empty");
     assert!(node.target("pod").join("precious").exists());
     node.unpublish("nowhere").await.expect("nothing is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mounted_at_a_target_and_is_not_the_volume_is_not_taken_off() {
+    let Some(world) = World::new("foreign target").await else { return };
+    let mut node = world.node("node-a").await;
+    node.stage(node.stage_request(&world, filesystem("ext4"))).await.expect("staged");
+    let target = node.target("token");
+    fs::create_dir(&target).expect("a folder");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "somebody"]).arg(&target).status();
+    assert!(mounted.expect("mount").success());
+    let fault = node.unpublish("token").await.expect_err("it is not ours");
+    assert!(fault.message.contains("somebody") && world.mounts().contains(&target), "{fault}");
+    assert!(Command::new("umount").arg(&target).status().expect("umount").success());
+    node.unpublish("token").await.expect("nothing is mounted there any more");
+    node.unstage().await.expect("unstaged");
+    world.assert_nothing_left(&node).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,8 +123,13 @@ pub(crate) fn created(
         return Ok(Step::Again("the new disk is not in the list"));
     };
     // After a loss the row is taken as ours of this call: better an event too many than none.
-    let created = Fields::of(seen.answer, "answer")?.flag("made")? || seen.after_loss;
-    compatible(&volume, wanted).map_err(|refusal| refusal.of(&volume.mark))?;
+    let made = Fields::of(seen.answer, "answer")?.flag("made")?;
+    let created = made || seen.after_loss;
+    compatible(&volume, wanted).map_err(|refusal| {
+        let failure = refusal.of(&volume.mark);
+        // It was made by this very command, over an image that was there: there is something to clear away.
+        if made { failure.unsettled() } else { failure }
+    })?;
     Ok(Step::Done(Ensured { volume, created }))
 }
 

@@ -147,6 +147,21 @@ async fn an_image_that_another_disk_uses_is_not_removed() {
 }
 
 #[tokio::test]
+async fn a_row_whose_image_another_disk_uses_too_stays_with_its_mark() {
+    let world = World::warm().await;
+    let handle = world.volume("pvc-1").await;
+    let row = world.row(&handle).unwrap();
+    let path = row["file-path"].as_str().unwrap();
+    let said =
+        world.sim.console(&format!("/disk/add type=file slot=other file-path=\"{path}\" file-size=1048576"));
+    assert!(!said.contains("failure"), "{said}");
+    let fault = world.delete(&handle).await.unwrap_err();
+    assert_eq!((fault.reason, fault.settled), (Reason::NotOurs, true), "{fault}");
+    assert_eq!(world.row(&handle), Some(row), "nothing was changed");
+    assert_eq!(world.sim.files().len(), 1);
+}
+
+#[tokio::test]
 async fn an_attached_volume_is_not_deleted_and_the_nodes_are_named() {
     let world = World::warm().await;
     let handle = world.volume("pvc-1").await;

@@ -67,6 +67,16 @@ pub(crate) fn delete(slot: &Slot, places: &[Place], head: &str) -> Script {
         ),
         &[error_with(Code::Attached, "$zOld")],
     ));
+    // Our row is one of them; whoever else uses the image must be known of before the row goes.
+    let users: Vec<String> = places
+        .iter()
+        .flat_map(|place| [place.image(slot), place.image_file(slot)])
+        .map(|path| format!("[:len [/disk/find where file-path={}]]", quote(&path)))
+        .collect();
+    present.push(when(
+        &format!("({}) > 1", users.join(" + ")),
+        &[error(Code::Foreign, "another disk uses its image")],
+    ));
     present.push(":set zBefore $zOld".to_owned());
     present.push("/disk/remove $zId".to_owned());
 
