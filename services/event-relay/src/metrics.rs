@@ -49,7 +49,7 @@ struct ApiLabels {
 }
 
 /// What the Kubernetes API is asked for.
-const VERBS: [&str; 4] = ["version", "get", "create", "patch"];
+const VERBS: [&str; 5] = ["version", "get", "list", "create", "patch"];
 
 /// The relay's metrics. Clones share their counts.
 #[derive(Debug, Clone)]

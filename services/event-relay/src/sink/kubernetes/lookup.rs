@@ -110,7 +110,25 @@ impl Lookup {
             uid: claim.metadata.uid.unwrap_or_default(),
             volume_name: claim.spec.and_then(|spec| spec.volume_name).unwrap_or_default(),
         });
-        Ok(subject::choose((&namespace, &name), handle, volume, facts.as_ref())?)
+        let late = match (volume, handle, &facts) {
+            (None, Some(handle), Some(facts)) => self.bound(api, &facts.volume_name, handle).await?,
+            _ => None,
+        };
+        Ok(subject::choose((&namespace, &name), handle, volume.or(late.as_ref()), facts.as_ref())?)
+    }
+
+    /// The volume a claim is bound to, if it is the one of the handle: the list may be older than the binding.
+    async fn bound(
+        &self,
+        api: &Requests,
+        name: &str,
+        handle: &str,
+    ) -> Result<Option<VolumeFacts>, SinkError> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let volume = get(api, Api::<PersistentVolume>::all(api.client.clone()), name).await?;
+        Ok(volume.and_then(|volume| self.facts(volume)).filter(|facts| facts.handle == handle))
     }
 
     async fn volume(

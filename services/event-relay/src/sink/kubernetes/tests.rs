@@ -97,6 +97,22 @@ async fn a_claim_made_anew_under_the_same_name_leaves_the_event_to_the_volume() 
 }
 
 #[tokio::test]
+async fn a_volume_bound_after_the_list_was_read_is_found_through_its_claim() {
+    let cluster = Cluster::default();
+    let sink = sink(&cluster);
+    // Somebody else's event has the volumes listed, moments before this one is bound.
+    let other = Subject::Claim { namespace: None, name: None, handle: Some("rds1/csi-other".into()) };
+    sink.resolve(&other).await.unwrap();
+    cluster.put(CLAIM, claim("uid-1", "pv-1"));
+    cluster.put(VOLUME, volume("uid-1"));
+    let object = sink.resolve(&about_claim(Some(HANDLE))).await.unwrap();
+    assert_eq!(object.uid(), Some("uid-1"), "{object:?}");
+    // The claim of another volume is still no subject of this one's events.
+    let strange = about_claim(Some("rds1/csi-0000000000000000000000000002"));
+    assert!(sink.resolve(&strange).await.is_err());
+}
+
+#[tokio::test]
 async fn a_claim_that_is_gone_is_answered_as_such_and_counted() {
     let cluster = Cluster::default();
     let refused = sink(&cluster).resolve(&about_claim(None)).await;
