@@ -46,6 +46,23 @@ async fn a_connection_that_breaks_before_the_effect_costs_a_round_and_no_more() 
 }
 
 #[tokio::test]
+async fn an_appliance_that_takes_connections_and_says_nothing_is_named_before_the_deadline() {
+    let mut world = World::warm().await;
+    let address = world.sim.ssh_addr();
+    world.sim.down().await;
+    // The kernel completes the handshake; nobody ever speaks.
+    let _silent = tokio::net::TcpListener::bind(address).await.unwrap();
+    for _ in 0..2 {
+        let begun = tokio::time::Instant::now();
+        let request = within(Duration::from_secs(2), order("pvc-1"));
+        let fault = answer(world.volumes().ensure_volume(request).await).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!((fault.reason, fault.settled), (Reason::ApplianceUnreachable, false), "{fault}");
+        assert!(fault.message.contains(&address.to_string()), "{fault}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_never_answers_ends_at_the_deadline_and_settles_nothing() {
     let world = World::warm().await;
     world.sim.fault(Fault { matching: "/disk/add".to_owned(), ..Fault::always(Effect::Hang) });
