@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use harness::Stack;
 
-use crate::wish;
+use crate::{GIB, wish};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_lost_after_the_effect_changes_no_answer_and_doubles_nothing() -> Result<()> {
@@ -19,6 +19,10 @@ async fn a_reply_lost_after_the_effect_changes_no_answer_and_doubles_nothing() -
     let publish = controller.attach(&volume, &a).await?;
     ensure!(publish.get("epoch").map(String::as_str) == Some("1"), "attached twice: {publish:?}");
     ensure!(controller.attach(&volume, &a).await? == publish);
+
+    stack.appliance().lose_reply_to("/disk/set").await?;
+    let (bytes, _) = controller.expand(&volume, 2 * GIB).await?;
+    ensure!(bytes == 2 * GIB, "grown to {bytes}");
 
     stack.appliance().lose_reply_to("/disk/set").await?;
     controller.detach(&volume, &a).await?;
