@@ -12,6 +12,7 @@ use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
 use prometheus_client::registry::Registry;
 use proto::rds::volume::v1::appliances_server::AppliancesServer;
+use proto::rds::volume::v1::snapshots_server::SnapshotsServer;
 use proto::rds::volume::v1::volume_facts_server::VolumeFactsServer;
 use proto::rds::volume::v1::volumes_server::VolumesServer;
 
@@ -92,6 +93,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         .calls(calls)
         .grace(config.shutdown_grace)
         .add(VolumesServer::new(backend.clone()))
+        .add(SnapshotsServer::new(backend.clone()))
         .add(VolumeFactsServer::new(backend.clone()))
         .add(AppliancesServer::new(backend))
         .serve(&health, shutdown)

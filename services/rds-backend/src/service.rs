@@ -6,6 +6,7 @@
 mod appliances;
 mod attachments;
 mod facts;
+mod snapshots;
 mod tell;
 mod volumes;
 
@@ -161,6 +162,10 @@ impl Inner {
         })
     }
 
+    async fn not_yet<M, R>(self: Arc<Self>, _: M, _: Deadline) -> Result<R, Fault> {
+        Err(Fault::settled(Reason::Unsupported, "this version of rds-backend cannot do this yet"))
+    }
+
     fn no_such_appliance(&self, name: &str, what: &str) -> Fault {
         Fault::settled(
             Reason::NotConfigured,
@@ -222,6 +227,12 @@ impl Target {
             addresses: self.addresses(),
             appliance: self.appliance.config().name.to_string(),
             directory: volume.row.directory().to_owned(),
+            content_source: volume.mark.source.clone().unwrap_or_default(),
+            claim: volume.mark.claim.as_ref().map(|claim| wire::Claim {
+                namespace: claim.namespace.clone(),
+                name: claim.name.clone(),
+                volume_name: String::new(),
+            }),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chassis::deadline::Deadline;
 use proto::fault::{Fault, Reason};
 use proto::rds::volume::v1::appliances_server::Appliances;
-use proto::rds::volume::v1::{GetApplianceStatusRequest, GetApplianceStatusResponse};
+use proto::rds::volume::v1::*;
 use tokio::task::JoinSet;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
@@ -24,6 +24,50 @@ impl Appliances for Backend {
         request: Request<GetApplianceStatusRequest>,
     ) -> Result<Response<GetApplianceStatusResponse>, Status> {
         self.answer("GetApplianceStatus", OPERATORS, request, Inner::get_appliance_status).await
+    }
+
+    async fn get_capacity(
+        &self,
+        request: Request<GetCapacityRequest>,
+    ) -> Result<Response<GetCapacityResponse>, Status> {
+        self.answer("GetCapacity", OPERATORS, request, Inner::not_yet).await
+    }
+
+    async fn get_appliance_health(
+        &self,
+        request: Request<GetApplianceHealthRequest>,
+    ) -> Result<Response<GetApplianceHealthResponse>, Status> {
+        self.answer("GetApplianceHealth", OPERATORS, request, Inner::not_yet).await
+    }
+
+    async fn get_inventory(
+        &self,
+        request: Request<GetInventoryRequest>,
+    ) -> Result<Response<GetInventoryResponse>, Status> {
+        self.answer("GetInventory", OPERATORS, request, Inner::not_yet).await
+    }
+
+    async fn adopt_cluster(
+        &self,
+        request: Request<AdoptClusterRequest>,
+    ) -> Result<Response<AdoptClusterResponse>, Status> {
+        self.answer("AdoptCluster", OPERATORS, request, Inner::not_yet).await
+    }
+
+    async fn repair_comment(
+        &self,
+        request: Request<RepairCommentRequest>,
+    ) -> Result<Response<RepairCommentResponse>, Status> {
+        self.answer("RepairComment", OPERATORS, request, Inner::not_yet).await
+    }
+
+    type QualifyStream = tokio_stream::wrappers::ReceiverStream<Result<QualifyResponse, Status>>;
+
+    async fn qualify(
+        &self,
+        request: Request<QualifyRequest>,
+    ) -> Result<Response<Self::QualifyStream>, Status> {
+        self.answer("Qualify", &["rdsctl"], request, Inner::not_yet).await
     }
 }
 

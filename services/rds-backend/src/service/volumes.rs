@@ -7,9 +7,10 @@ use proto::fault::Fault;
 use proto::id::{MAX_ID_BYTES, Slot};
 use proto::rds::volume::v1::volumes_server::Volumes;
 use proto::rds::volume::v1::{
-    AttachVolumeRequest, AttachVolumeResponse, DeleteVolumeRequest, DeleteVolumeResponse,
-    DetachVolumeRequest, DetachVolumeResponse, EnsureVolumeRequest, EnsureVolumeResponse,
-    ExpandVolumeRequest, ExpandVolumeResponse, GetVolumeRequest, GetVolumeResponse,
+    AdoptVolumeRequest, AdoptVolumeResponse, AttachVolumeRequest, AttachVolumeResponse, DeleteVolumeRequest,
+    DeleteVolumeResponse, DetachVolumeRequest, DetachVolumeResponse, EnsureVolumeRequest,
+    EnsureVolumeResponse, ExpandVolumeRequest, ExpandVolumeResponse, GetVolumeRequest, GetVolumeResponse,
+    ListVolumesRequest, ListVolumesResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -60,6 +61,20 @@ impl Volumes for Backend {
         request: Request<DetachVolumeRequest>,
     ) -> Result<Response<DetachVolumeResponse>, Status> {
         self.answer("DetachVolume", OPERATORS, request, Inner::detach_volume).await
+    }
+
+    async fn list_volumes(
+        &self,
+        request: Request<ListVolumesRequest>,
+    ) -> Result<Response<ListVolumesResponse>, Status> {
+        self.answer("ListVolumes", OPERATORS, request, Inner::not_yet).await
+    }
+
+    async fn adopt_volume(
+        &self,
+        request: Request<AdoptVolumeRequest>,
+    ) -> Result<Response<AdoptVolumeResponse>, Status> {
+        self.answer("AdoptVolume", &["rdsctl"], request, Inner::not_yet).await
     }
 }
 
