@@ -4,19 +4,26 @@
 //! connected, sends one line, and reads the answer. What it returns says precisely what is known: not sent, refused,
 //! answered, or lost (sent, and nobody knows what happened). Deciding what to do then is [`crate::rounds`]' business.
 
+mod clock;
 mod host_key;
 pub(crate) mod link;
 pub(crate) mod pool;
 mod session;
+pub(crate) mod turns;
+mod user_key;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chassis::deadline::Deadline;
 use proto::id::Slot;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 pub use host_key::{HostKey, HostKeyError};
+pub use user_key::UserKey;
 
 use crate::config::ApplianceConfig;
 use crate::metrics::{Metrics, Outcome};
@@ -24,8 +31,10 @@ use crate::routeros::probe::Version;
 use crate::routeros::rejection::Rejection;
 use crate::routeros::reply::{self, ReplyError};
 use crate::routeros::script::{MAX_LINE_BYTES, Place, Script, fresh_nonce};
+use clock::Expiry;
 use link::{Link, Patience};
 use session::{ExecError, Session};
+use turns::Turns;
 
 /// Why a command has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,14 +59,52 @@ pub(crate) struct Appliance {
     config: ApplianceConfig,
     places: Vec<Place>,
     link: Link,
+    turns: Arc<Turns>,
+    /// Volumes with a command that was given up and may still begin, and until when.
+    restless: Mutex<HashMap<Slot, Instant>>,
+    /// How long after it was sent a command that changes something may begin.
+    expiry: Duration,
     metrics: Metrics,
 }
 
 impl Appliance {
     /// An appliance whose connection is kept by somebody else through the same link.
-    pub(crate) fn new(config: ApplianceConfig, link: Link, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        config: ApplianceConfig,
+        link: Link,
+        turns: Arc<Turns>,
+        expiry: Duration,
+        metrics: Metrics,
+    ) -> Self {
         let places = config.directories.iter().map(|directory| place(directory)).collect();
-        Self { config, places, link, metrics }
+        Self { config, places, link, turns, restless: Mutex::default(), expiry, metrics }
+    }
+
+    /// Commands that run and commands that wait.
+    pub(crate) fn commands(&self) -> (u32, u32) {
+        self.turns.counts()
+    }
+
+    /// Waits until no command for the volume that was given up can begin any more. False: the deadline comes first.
+    pub(crate) async fn rest(&self, slot: &Slot, deadline: Deadline) -> bool {
+        let until = self.restless.lock().unwrap_or_else(PoisonError::into_inner).get(slot).copied();
+        match until {
+            Some(until) if until > deadline.instant() => false,
+            Some(until) => {
+                tokio::time::sleep_until(until).await;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Remembers that a command for the volume was given up and may begin until then.
+    fn disturb(&self, slot: &Slot, until: Instant) {
+        let mut restless = self.restless.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        restless.retain(|_, until| *until > now);
+        let known = restless.entry(slot.clone()).or_insert(until);
+        *known = until.max(*known);
     }
 
     /// What is configured.
@@ -123,20 +170,33 @@ impl Appliance {
         patience: Patience,
     ) -> Result<Value, RunError> {
         let session = self.link.session(deadline, patience).await?;
-        let answer = ask(&session, script, deadline).await;
-        if let Err(RunError::Lost(_)) = &answer
-            && session.is_closed()
-        {
-            self.link.nudge();
+        let mutates = script.verb().mutates();
+        let turn = self.turns.take(script.slot(), mutates, deadline).await;
+        let _turn = turn.map_err(RunError::Unreachable)?;
+        let limit = self.expiry.min(deadline.remaining());
+        let expiry = session.clock().filter(|_| mutates).map(|clock| clock.expiry(limit));
+        let answer = ask(&session, script, expiry, deadline).await;
+        if let Err(RunError::Lost(_)) = &answer {
+            if let (Some(slot), Some(expiry)) = (script.slot(), expiry) {
+                self.disturb(slot, expiry.certain);
+            }
+            if session.is_closed() {
+                self.link.nudge();
+            }
         }
         answer
     }
 }
 
 /// One question on a session that is known to be live.
-async fn ask(session: &Session, script: &Script, deadline: Deadline) -> Result<Value, RunError> {
+async fn ask(
+    session: &Session,
+    script: &Script,
+    expiry: Option<Expiry>,
+    deadline: Deadline,
+) -> Result<Value, RunError> {
     let nonce = fresh_nonce();
-    let line = script.line(&nonce);
+    let line = script.line(&nonce, expiry.map(|expiry| expiry.uptime));
     if line.len() > MAX_LINE_BYTES {
         // Cannot happen with the limits of the configuration; RouterOS would cut it.
         let verb = script.verb();

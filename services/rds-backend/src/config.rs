@@ -14,6 +14,8 @@ use chassis::tls::Tls;
 use proto::id::ClusterId;
 use proto::nqn::NqnPrefix;
 
+use crate::appliance::UserKey;
+
 pub use appliance::{ApplianceConfig, ApplianceConfigError};
 
 /// The appliance side of the driver: SSH, RouterOS, and the life of volumes and attachments.
@@ -36,6 +38,13 @@ pub struct Options {
     /// The ed25519 key all appliances are logged in to with, in OpenSSH's format. Read anew for each connection.
     #[arg(long, env = "RDS_SSH_KEY", value_name = "FILE")]
     pub ssh_key: Option<PathBuf>,
+    /// A file whose first line is the passphrase of that key.
+    #[arg(long, env = "RDS_SSH_KEY_PASSPHRASE", value_name = "FILE")]
+    pub ssh_key_passphrase: Option<PathBuf>,
+    /// Seconds after which a command that an appliance has not begun is void, 1 to 60: what hangs there for longer does
+    /// nothing when it wakes up.
+    #[arg(long, env = "RDS_COMMAND_EXPIRY", default_value_t = 5, value_name = "SECONDS")]
+    pub command_expiry: u64,
     /// What the NVMe names of all volumes begin with.
     #[arg(long, env = "RDS_NQN_PREFIX", default_value = "nqn.2026-09.io.srvlab:rds", value_name = "NQN")]
     pub nqn_prefix: String,
@@ -71,7 +80,9 @@ pub struct Config {
     /// The appliances, at least one; the first is the default.
     pub appliances: Vec<ApplianceConfig>,
     /// The ed25519 key for all of them.
-    pub ssh_key: PathBuf,
+    pub ssh_key: UserKey,
+    /// How long after it was sent a command may begin.
+    pub command_expiry: Duration,
     /// What exported names begin with.
     pub nqn_prefix: NqnPrefix,
     /// `None` = read from the Kubernetes API.
@@ -117,6 +128,12 @@ impl Options {
         if self.instance.is_empty() || self.instance.len() > 128 {
             mistakes.note("--instance", "must have 1 to 128 bytes");
         }
+        if !(1..=60).contains(&self.command_expiry) {
+            mistakes.note(
+                "--command-expiry",
+                format!("is {}, 1 to 60 seconds are possible", self.command_expiry),
+            );
+        }
         let whole = (tls, listen, self.ssh_key, nqn_prefix);
         mistakes.finish()?;
         let (Some(tls), Some(listen), Some(ssh_key), Some(nqn_prefix)) = whole else {
@@ -128,7 +145,8 @@ impl Options {
             admin_listen,
             tls,
             appliances,
-            ssh_key,
+            ssh_key: UserKey { file: ssh_key, passphrase: self.ssh_key_passphrase },
+            command_expiry: Duration::from_secs(self.command_expiry),
             nqn_prefix,
             cluster_id: cluster_id.flatten(),
             event_relay: event_relay.flatten(),

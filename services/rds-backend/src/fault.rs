@@ -259,6 +259,7 @@ fn advice(rejection: &Rejection) -> &'static str {
         Rejection::NotAllowed(_) => "; the user's group needs ssh, read, write, test and ftp",
         Rejection::Unsupported(_) | Rejection::Syntax(_) => "; RouterOS 7.21 or newer is needed",
         Rejection::Ours { .. }
+        | Rejection::Late(_)
         | Rejection::AlreadyExists(_)
         | Rejection::NoSuchItem(_)
         | Rejection::InvalidValue(_)

@@ -27,6 +27,6 @@ mod serve;
 mod service;
 mod volume;
 
-pub use appliance::{HostKey, HostKeyError};
+pub use appliance::{HostKey, HostKeyError, UserKey};
 pub use config::{ApplianceConfig, ApplianceConfigError, Config, Options};
 pub use serve::{Listeners, serve};

@@ -63,6 +63,13 @@ impl Scene<'_> {
     ) -> Result<T, Failure> {
         let (mut after_loss, mut patience) = (false, Patience::None);
         let mut last = String::new();
+        if let Some(slot) = script.slot().filter(|_| script.verb().mutates())
+            && !self.appliance.rest(slot, self.deadline).await
+        {
+            let why =
+                "an earlier command for it was given up and may still begin on the appliance".to_owned();
+            return Err(Failure::Undecided { why, late: true });
+        }
         for round in 1..=ROUNDS {
             match self.appliance.run(script, self.share(round), patience).await {
                 Ok(answer) => match judge(Seen { answer: &answer, after_loss }) {
@@ -77,6 +84,11 @@ impl Scene<'_> {
                     patience = Patience::UntilDeadline;
                     tracing::info!(round, why, routeros.verb = %script.verb(), "answer lost, looking again");
                     last = why;
+                }
+                // It waited on the appliance for too long, and did nothing.
+                Err(RunError::Rejected(Rejection::Late(_))) => {
+                    "the appliance began the command too late, so it was not carried out"
+                        .clone_into(&mut last);
                 }
                 // Somebody made it between our look and our act.
                 Err(RunError::Rejected(Rejection::AlreadyExists(text))) => last = text,

@@ -19,6 +19,7 @@ use proto::rds::volume::v1::volumes_server::VolumesServer;
 use crate::appliance::Appliance;
 use crate::appliance::link::{Keeper, Link};
 use crate::appliance::pool::Appliances;
+use crate::appliance::turns::Turns;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -114,7 +115,9 @@ fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliance
     let mut keepers = Vec::new();
     let appliances = config.appliances.iter().map(|appliance| {
         let (link, end) = Link::new();
+        let turns = Arc::new(Turns::new(appliance.channels));
         keepers.push(Keeper {
+            turns: Arc::clone(&turns),
             config: appliance.clone(),
             key: config.ssh_key.clone(),
             require_patched: config.require_patched,
@@ -122,7 +125,7 @@ fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliance
             metrics: metrics.clone(),
             end,
         });
-        Appliance::new(appliance.clone(), link, metrics.clone())
+        Appliance::new(appliance.clone(), link, turns, config.command_expiry, metrics.clone())
     });
     (Appliances::new(appliances.collect()), keepers)
 }

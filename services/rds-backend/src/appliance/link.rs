@@ -4,7 +4,6 @@
 //! a failure it waits 1 s to 60 s with jitter, since firewalls ban reconnect storms. Callers never connect: they take
 //! what is there, wait for an attempt that is under way, or are told at once why there is none.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,12 @@ use chassis::deadline::Deadline;
 use chassis::health::Condition;
 use chassis::shutdown::Shutdown;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::RunError;
 use super::session::{ConnectError, Session};
+use super::turns::Turns;
+use super::user_key::UserKey;
 use crate::config::ApplianceConfig;
 use crate::metrics::Metrics;
 use crate::routeros::probe::{self, Version};
@@ -91,7 +92,7 @@ impl Link {
             let now = state.borrow_and_update().clone();
             let last = match now {
                 State::Up(session) => {
-                    if session.is_live().await {
+                    if session.is_live(deadline.instant()).await {
                         return Ok(session);
                     }
                     self.nudge();
@@ -138,7 +139,8 @@ pub(crate) struct KeeperEnd {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     pub(crate) config: ApplianceConfig,
-    pub(crate) key: PathBuf,
+    pub(crate) key: UserKey,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) require_patched: bool,
     pub(crate) condition: Condition,
     pub(crate) metrics: Metrics,
@@ -190,7 +192,10 @@ impl Keeper {
         let places: Vec<_> =
             self.config.directories.iter().map(|directory| super::place(directory)).collect();
         let deadline = Deadline::after(super::OWN_LIMIT);
-        let answer = super::ask(session, &script::status::pools(&places), deadline).await;
+        let Ok(_turn) = self.turns.take(None, false, deadline).await else {
+            return;
+        };
+        let answer = super::ask(session, &script::status::pools(&places), None, deadline).await;
         let read = answer
             .map_err(|error| error.to_string())
             .and_then(|answer| probe::read_pools(&answer).map_err(|error| error.to_string()));
@@ -238,7 +243,7 @@ impl Keeper {
                 () = self.end.attention.notified() => {}
                 () = tokio::time::sleep(CHECK_EVERY) => self.measure(&session).await,
             }
-            if !session.is_live().await {
+            if !session.is_live(Instant::now() + super::OWN_LIMIT).await {
                 session.disconnect().await;
                 return session.was_useful();
             }

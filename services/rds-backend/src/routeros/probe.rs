@@ -88,7 +88,7 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// Reads the answer of [`crate::routeros::script::status::hello`].
+    /// Reads `resource` of an answer.
     pub(crate) fn read(answer: &Value) -> Result<Self, RowError> {
         let answer = Fields::of(answer, "answer")?;
         let resource = answer.get("resource").ok_or(RowError::Missing("resource"))?;
@@ -98,6 +98,22 @@ impl Resource {
             board: resource.text("board-name")?,
             uptime: resource.text("uptime")?,
         })
+    }
+}
+
+/// The answer to the first command on a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) resource: Resource,
+    /// Uptimes can be compared in a script.
+    pub(crate) comparable: bool,
+}
+
+impl Hello {
+    /// Reads the answer of [`crate::routeros::script::status::hello`].
+    pub(crate) fn read(answer: &Value) -> Result<Self, RowError> {
+        let comparable = Fields::of(answer, "answer")?.flag("comparable")?;
+        Ok(Self { resource: Resource::read(answer)?, comparable })
     }
 }
 

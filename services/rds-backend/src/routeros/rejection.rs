@@ -26,6 +26,9 @@ pub(crate) enum Code {
     Epoch,
 }
 
+/// The code of a command that began after its time.
+pub(crate) const LATE: &str = "LATE";
+
 const CODES: [(&str, Code); 7] = [
     ("FOREIGN", Code::Foreign),
     ("DAMAGED", Code::Damaged),
@@ -53,6 +56,8 @@ pub(crate) enum Rejection {
         /// What it found.
         detail: String,
     },
+    /// A script of ours began after its time and did nothing. The uptime at which it began.
+    Late(String),
     /// `failure: already have …`
     AlreadyExists(String),
     /// `no such item`
@@ -106,6 +111,9 @@ impl Rejection {
             Some((code, detail)) => (code, detail),
             None => (text.strip_prefix(OURS)?, ""),
         };
+        if code == LATE {
+            return Some(Self::Late(detail.to_owned()));
+        }
         let (_, code) = CODES.iter().find(|(known, _)| *known == code)?;
         Some(Self::Ours { code: *code, detail: detail.to_owned() })
     }
@@ -115,6 +123,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ours { code, detail } => write!(f, "{OURS}{} {detail}", code.as_str()),
+            Self::Late(uptime) => write!(f, "it began too late, at an uptime of {uptime}, and did nothing"),
             Self::AlreadyExists(text)
             | Self::NoSuchItem(text)
             | Self::NotAllowed(text)

@@ -112,15 +112,21 @@ impl Script {
     /// The line to execute. `nonce` comes from [`fresh_nonce`].
     ///
     /// The markers are split in the source so that an echoed line can never look like an answer. `zOwner` is the epoch
-    /// of the replica that owns the appliance: 0 while there is only one.
-    pub(crate) fn line(&self, nonce: &str) -> String {
+    /// of the replica that owns the appliance: 0 while there is only one. `expiry` is the uptime in seconds after which
+    /// the command must not begin.
+    pub(crate) fn line(&self, nonce: &str, expiry: Option<u64>) -> String {
         let answer = |kind: &str, value: &str| {
             format!(
                 r#":put (("{nonce}"."-{kind} ").[:serialize to=json value={value} options=json.no-string-conversion].(" {nonce}"."-END"))"#
             )
         };
         let (ok, error) = (answer("OK", "$zRes"), answer("ERR", "$zErr"));
-        format!(":onerror zErr in={{ :local zRes; :local zOwner 0; {}; {ok} }} do={{ {error} }}", self.body)
+        let expiry = match expiry {
+            Some(uptime) => guard::expiry(uptime) + "; ",
+            None => String::new(),
+        };
+        let body = &self.body;
+        format!(":onerror zErr in={{ :local zRes; :local zOwner 0; {expiry}{body}; {ok} }} do={{ {error} }}")
     }
 }
 

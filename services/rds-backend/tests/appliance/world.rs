@@ -19,7 +19,7 @@ use proto::rds::volume::v1::{
 };
 use proto::size::ByteSize;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use rds_backend::{ApplianceConfig, Config, Listeners};
+use rds_backend::{ApplianceConfig, Config, Listeners, UserKey};
 use routeros_sim::Simulator;
 use tempfile::TempDir;
 
@@ -129,6 +129,7 @@ impl World {
         let request = DetachVolumeRequest {
             handle: handle.to_owned(),
             node_id: if node.is_empty() { String::new() } else { node_id(node) },
+            force: false,
         };
         answer(self.volumes().detach_volume(within(PATIENCE, request)).await)
     }
@@ -187,8 +188,10 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
             directories: vec!["/raid1/volumes".to_owned()],
             reserve: ByteSize::GIB,
             host_keys: vec![sim.host_key_fingerprint().parse().unwrap()],
+            channels: 8,
         }],
-        ssh_key: folder.join("id_ed25519"),
+        ssh_key: UserKey { file: folder.join("id_ed25519"), passphrase: None },
+        command_expiry: Duration::from_secs(1),
         nqn_prefix: "nqn.2026-09.io.srvlab:rds".parse().unwrap(),
         cluster_id: Some("test".parse().unwrap()),
         event_relay: None,

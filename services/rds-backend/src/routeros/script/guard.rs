@@ -4,7 +4,7 @@ use proto::id::Slot;
 
 use crate::mark;
 use crate::routeros::quote::quote;
-use crate::routeros::rejection::{Code, OURS};
+use crate::routeros::rejection::{Code, LATE, OURS};
 
 /// A configured folder for images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,13 @@ pub(super) fn error_with(code: Code, expression: &str) -> String {
 
 pub(super) fn when(condition: &str, then: &[String]) -> String {
     format!(":if ({condition}) do={{ {} }}", then.join("; "))
+}
+
+/// Stops a command that begins later than `uptime` seconds after the start of the appliance.
+pub(super) fn expiry(uptime: u64) -> String {
+    let late =
+        format!(":error ({}.[:tostr [/system/resource/get uptime]])", quote(&format!("{OURS}{LATE} ")));
+    when(&format!("[/system/resource/get uptime] > {uptime}s"), &[late])
 }
 
 /// Finds the rows of the slot: `zIds`, at most one.

@@ -7,9 +7,19 @@ use super::{Script, Verb};
 use crate::mark;
 use crate::routeros::quote::quote;
 
-/// Asks for the version: the first command on every new connection.
+/// Asks for the version and whether uptimes can be compared: the first command on every new connection.
 pub(crate) fn hello() -> Script {
-    Script::new(Verb::Hello, None, &[":set zRes {\"resource\"=[/system/resource/print as-value]}".to_owned()])
+    let comparable = ":local zComparable false; :onerror zE in={ :local zUp [/system/resource/get uptime]; \
+                      :if (($zUp > 0s) && ($zUp < 5000w) && ($zUp <= ($zUp + 1s))) do={ :set zComparable true } } do={}";
+    Script::new(
+        Verb::Hello,
+        None,
+        &[
+            comparable.to_owned(),
+            ":set zRes {\"resource\"=[/system/resource/print as-value];\"comparable\"=$zComparable}"
+                .to_owned(),
+        ],
+    )
 }
 
 /// Asks for the pools.

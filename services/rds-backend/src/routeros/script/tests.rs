@@ -81,7 +81,7 @@ fn is_balanced(line: &str) -> bool {
 fn every_command_is_one_line_below_the_limit_with_four_folders() {
     let name = "x".repeat(60);
     for script in all(&places(4), &name, &"c".repeat(crate::mark::MAX_BYTES)) {
-        let line = script.line(&fresh_nonce());
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
         assert!(!line.contains(['\n', '\r']), "{}", script.verb());
         assert!(line.len() < MAX_LINE_BYTES, "{}: {} bytes", script.verb(), line.len());
         assert!(is_balanced(&line), "{line}");
@@ -92,7 +92,7 @@ fn every_command_is_one_line_below_the_limit_with_four_folders() {
 fn a_marker_never_stands_whole_in_the_command() {
     let nonce = fresh_nonce();
     for script in all(&places(1), "n", "c") {
-        let line = script.line(&nonce);
+        let line = script.line(&nonce, Some(7));
         for kind in ["OK", "ERR", "END"] {
             assert!(!line.contains(&format!("{nonce}-{kind}")));
         }
@@ -102,7 +102,7 @@ fn a_marker_never_stands_whole_in_the_command() {
 #[test]
 fn nothing_is_matched_by_pattern_and_no_variable_is_named_like_a_property() {
     for script in all(&places(2), "n", "c") {
-        let line = script.line(&fresh_nonce());
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
         assert!(!line.contains('~') && !line.contains(":return"));
         for part in line.split(":local ").skip(1) {
             assert!(part.starts_with('z'), "{part}");
@@ -113,7 +113,7 @@ fn nothing_is_matched_by_pattern_and_no_variable_is_named_like_a_property() {
 #[test]
 fn every_script_that_changes_something_proves_first_that_the_row_is_ours() {
     for script in all(&places(2), "n", "c") {
-        let line = script.line(&fresh_nonce());
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
         let Some(change) = ["/disk/set", "/disk/remove"].iter().filter_map(|verb| line.find(verb)).min()
         else {
             continue;
@@ -128,7 +128,7 @@ fn every_script_that_changes_something_proves_first_that_the_row_is_ours() {
 #[test]
 fn a_new_volume_is_never_mounted_by_the_appliance_and_not_exported() {
     let create = &all(&places(1), "n", "c")[1];
-    let line = create.line(&fresh_nonce());
+    let line = create.line(&fresh_nonce(), Some(123_456_789));
     assert!(line.contains("mount-filesystem=no nvme-tcp-export=no"));
     assert!(line.contains("file-size=1073741824 "));
 }
@@ -140,7 +140,7 @@ proptest! {
         let claim = Claim { namespace, name };
         let mark = Mark::new(&cluster(), AccessClass::SingleBlock, Some(claim.clone()));
         let text = format!("{}{}/{}", &mark.to_string()[..133], claim.namespace, claim.name);
-        let line = all(&places(1), "n", &text)[1].line(&fresh_nonce());
+        let line = all(&places(1), "n", &text)[1].line(&fresh_nonce(), Some(123_456_789));
         prop_assert!(is_balanced(&line));
         prop_assert!(!line.contains(['\n', '\r']));
     }
