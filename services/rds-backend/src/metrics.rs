@@ -11,6 +11,9 @@ use prometheus_client::registry::{Registry, Unit};
 use proto::id::ApplianceName;
 use proto::size::ByteSize;
 
+use proto::rds::volume::v1::mismatch::Kind;
+
+use crate::inventory::Inventory;
 use crate::report::Reporter;
 use crate::routeros::disk::PoolRow;
 use crate::routeros::script::{Place, Verb};
@@ -60,10 +63,27 @@ struct PoolLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MismatchLabels {
+    appliance: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
     reason: &'static str,
 }
+
+/// Kinds of mismatches, as labels.
+const KINDS: [(Kind, &str); 7] = [
+    (Kind::ImageWithoutDisk, "image_without_disk"),
+    (Kind::DiskWithoutImage, "disk_without_image"),
+    (Kind::DamagedMark, "damaged_mark"),
+    (Kind::OtherCluster, "other_cluster"),
+    (Kind::NotAdopted, "not_adopted"),
+    (Kind::ExportDiffers, "export_differs"),
+    (Kind::SubvolumeWithoutDisk, "subvolume_without_disk"),
+];
 
 /// Handles to all counters; cloning shares them.
 #[derive(Debug, Clone)]
@@ -75,6 +95,9 @@ pub(crate) struct Metrics {
     pool_free: Family<PoolLabels, Gauge>,
     pool_healthy: Family<PoolLabels, Gauge>,
     operations: Family<OperationLabels, Counter>,
+    volumes: Family<ApplianceLabels, Gauge>,
+    snapshots: Family<ApplianceLabels, Gauge>,
+    mismatches: Family<MismatchLabels, Gauge>,
 }
 
 impl Metrics {
@@ -90,6 +113,9 @@ impl Metrics {
             pool_free: Family::default(),
             pool_healthy: Family::default(),
             operations: Family::default(),
+            volumes: Family::default(),
+            snapshots: Family::default(),
+            mismatches: Family::default(),
         };
         registry.register("commands", "Commands sent to an appliance", metrics.commands.clone());
         registry.register(
@@ -106,6 +132,12 @@ impl Metrics {
             "1 while a pool is mounted and its RAID works, as of the last look",
             metrics.pool_healthy.clone(),
         );
+        let help = "Volumes of this cluster, as of the last inventory";
+        registry.register("volumes", help, metrics.volumes.clone());
+        let help = "Snapshots of this cluster, as of the last inventory";
+        registry.register("snapshots", help, metrics.snapshots.clone());
+        let help = "What does not fit together on an appliance, by kind, as of the last inventory";
+        registry.register("inventory_mismatches", help, metrics.mismatches.clone());
         registry.register(
             "operations",
             "Operations by their outcome: ok, or the reason of the fault",
@@ -137,6 +169,19 @@ impl Metrics {
                 self.pool_size.get_or_create(&labels).set(bytes(row.size));
                 self.pool_free.get_or_create(&labels).set(bytes(row.free));
             }
+        }
+    }
+
+    /// What an inventory has found. Every kind is shown, also those that do not occur.
+    pub(crate) fn inventory(&self, appliance: &ApplianceName, found: &Inventory) {
+        let labels = ApplianceLabels { appliance: appliance.to_string() };
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.volumes.get_or_create(&labels).set(number(found.volumes));
+        self.snapshots.get_or_create(&labels).set(number(found.snapshots));
+        for (kind, name) in KINDS {
+            let count = found.mismatches.iter().filter(|mismatch| mismatch.kind() == kind).count();
+            let labels = MismatchLabels { appliance: appliance.to_string(), kind: name };
+            self.mismatches.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

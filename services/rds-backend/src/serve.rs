@@ -16,10 +16,10 @@ use proto::rds::volume::v1::snapshots_server::SnapshotsServer;
 use proto::rds::volume::v1::volume_facts_server::VolumeFactsServer;
 use proto::rds::volume::v1::volumes_server::VolumesServer;
 
-use crate::appliance::Appliance;
 use crate::appliance::link::{Keeper, Link};
 use crate::appliance::pool::Appliances;
 use crate::appliance::turns::Turns;
+use crate::appliance::{Appliance, Known};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -115,9 +115,11 @@ fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliance
     let mut keepers = Vec::new();
     let appliances = config.appliances.iter().map(|appliance| {
         let (link, end) = Link::new();
+        let known = Known::default();
         let turns = Arc::new(Turns::new(appliance.channels));
         keepers.push(Keeper {
             turns: Arc::clone(&turns),
+            known: known.clone(),
             config: appliance.clone(),
             key: config.ssh_key.clone(),
             require_patched: config.require_patched,
@@ -125,7 +127,7 @@ fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliance
             metrics: metrics.clone(),
             end,
         });
-        Appliance::new(appliance.clone(), link, turns, config.command_expiry, metrics.clone())
+        Appliance::new(appliance.clone(), link, known, turns, config.command_expiry, metrics.clone())
     });
     (Appliances::new(appliances.collect()), keepers)
 }

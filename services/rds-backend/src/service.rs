@@ -6,6 +6,8 @@
 mod appliances;
 mod attachments;
 mod facts;
+mod lists;
+mod operator;
 mod snapshots;
 mod tell;
 mod volumes;
@@ -23,10 +25,12 @@ use proto::nqn::NqnPrefix;
 use proto::rds::volume::v1 as wire;
 use tonic::{Request, Response, Status};
 
+use crate::adoption;
 use crate::appliance::Appliance;
 use crate::appliance::pool::Appliances;
 use crate::cluster::Cluster;
-use crate::fault::{About, Failure};
+use crate::fault::{About, Failure, Refusal};
+use crate::mark;
 use crate::metrics::Metrics;
 use crate::report::Reporter;
 use crate::rounds::Scene;
@@ -38,6 +42,10 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_millis(200);
 /// Callers of `Volumes` and `Appliances`.
 const OPERATORS: &[&str] = &["csi-front", "rdsctl"];
+/// What one appliance gets when a volume is looked for on all of them.
+const LEGACY_LIMIT: Duration = Duration::from_secs(5);
+/// Callers of what an operator decides.
+const ADMINISTRATORS: &[&str] = &["rdsctl"];
 /// Callers of `VolumeFacts`.
 const AGENTS: &[&str] = &["nvme-agent"];
 
@@ -132,19 +140,12 @@ fn allow(peer: Option<Peer>, callers: &[&str]) -> Result<(), Fault> {
 
 impl Inner {
     /// What a handle names; `None` for one of a form that was never issued: it names nothing that exists.
-    fn target(&self, handle: &str) -> Result<Option<Target>, Fault> {
+    async fn target(&self, handle: &str, deadline: Deadline) -> Result<Option<Target>, Fault> {
         let reference: VolumeRef = handle.parse().map_err(|error| Fault::invalid("handle", error))?;
         let named = match reference {
             VolumeRef::Handle(named) => named,
             VolumeRef::NeverIssued => return Ok(None),
-            VolumeRef::Legacy(id) => {
-                return Err(Fault::settled(
-                    Reason::NotOurs,
-                    format!(
-                        "volume {id} was made by an earlier driver and is not adopted, so it is not touched"
-                    ),
-                ));
-            }
+            VolumeRef::Legacy(slot) => return self.legacy(slot, deadline).await,
         };
         let Some(appliance) = self.appliances.get(&named.appliance) else {
             return Err(self.no_such_appliance(named.appliance.as_str(), handle));
@@ -152,18 +153,42 @@ impl Inner {
         Ok(Some(Target { appliance: Arc::clone(appliance), slot: named.slot, handle: handle.to_owned() }))
     }
 
+    /// The home of a volume of an earlier driver, whose handle names no appliance. With several it is looked for, and
+    /// what we merely cannot see is not gone: every one must have answered.
+    async fn legacy(&self, slot: Slot, deadline: Deadline) -> Result<Option<Target>, Fault> {
+        let handle = slot.to_string();
+        let cluster = self.cluster.id()?;
+        let all: Vec<_> = self.appliances.iter().map(Arc::clone).collect();
+        if let [only] = all.as_slice() {
+            return Ok(Some(Target { appliance: Arc::clone(only), slot, handle }));
+        }
+        let mut silent = None;
+        for appliance in all {
+            let scene = self.scene(&appliance, cluster, deadline.at_most(LEGACY_LIMIT));
+            match adoption::row(scene, &slot).await {
+                Ok(_) => return Ok(Some(Target { appliance, slot, handle })),
+                Err(Failure::Refused { refusal: Refusal::NotFound, .. }) => {}
+                Err(failure) => {
+                    let target = Target {
+                        appliance: Arc::clone(&appliance),
+                        slot: slot.clone(),
+                        handle: handle.clone(),
+                    };
+                    silent = Some(target.fault("find", failure));
+                }
+            }
+        }
+        silent.map_or(Ok(None), Err)
+    }
+
     /// Like [`Inner::target`], when a handle that names nothing is an error.
-    fn existing(&self, handle: &str) -> Result<Target, Fault> {
-        self.target(handle)?.ok_or_else(|| {
+    async fn existing(&self, handle: &str, deadline: Deadline) -> Result<Target, Fault> {
+        self.target(handle, deadline).await?.ok_or_else(|| {
             Fault::settled(
                 Reason::VolumeNotFound,
                 format!("there is no volume {handle:?}: a handle is <appliance>/csi-<28 hex digits>"),
             )
         })
-    }
-
-    async fn not_yet<M, R>(self: Arc<Self>, _: M, _: Deadline) -> Result<R, Fault> {
-        Err(Fault::settled(Reason::Unsupported, "this version of rds-backend cannot do this yet"))
     }
 
     fn no_such_appliance(&self, name: &str, what: &str) -> Fault {
@@ -187,7 +212,7 @@ impl Inner {
 
     fn scene<'a>(
         &'a self,
-        appliance: &'a Appliance,
+        appliance: &'a Arc<Appliance>,
         cluster: &'a ClusterId,
         deadline: Deadline,
     ) -> Scene<'a> {
@@ -227,7 +252,12 @@ impl Target {
             addresses: self.addresses(),
             appliance: self.appliance.config().name.to_string(),
             directory: volume.row.directory().to_owned(),
-            content_source: volume.mark.source.clone().unwrap_or_default(),
+            content_source: volume
+                .mark
+                .source
+                .as_deref()
+                .and_then(mark::source_slot)
+                .map_or_else(String::new, |slot| self.appliance.handle(&slot)),
             claim: volume.mark.claim.as_ref().map(|claim| wire::Claim {
                 namespace: claim.namespace.clone(),
                 name: claim.name.clone(),

@@ -40,8 +40,10 @@ pub enum Growth {
     Live,
 }
 
-/// Longest slot (M, 7.24.4).
+/// Longest slot (M, 7.24.4). Earlier versions took longer ones: disks with 40 characters exist (M); how long is not
+/// known (I).
 const MAX_SLOT: usize = 32;
+const MAX_SLOT_BEFORE_7_24: usize = 64;
 
 /// The state.
 #[derive(Debug)]
@@ -205,7 +207,9 @@ impl Appliance {
         if text(&properties, "type") != "file" {
             return Err("input does not match any value of type".to_owned());
         }
-        if slot.is_empty() || slot.len() > MAX_SLOT {
+        let most =
+            if crate::menu::is_at_least(&self.version, (7, 24)) { MAX_SLOT } else { MAX_SLOT_BEFORE_7_24 };
+        if slot.is_empty() || slot.len() > most {
             return Err("invalid value for argument slot".to_owned());
         }
         if self.by_slot(&slot).is_some() {

@@ -59,6 +59,11 @@ fn version_of(text: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// True from that version on.
+pub(crate) fn is_at_least(version: &str, since: (u32, u32)) -> bool {
+    version_of(version) >= since
+}
+
 impl Appliance {
     fn knows(&self, parameter: &str) -> bool {
         parameter != "nvme-tcp-server-nqn" || version_of(&self.version) >= NQN_SINCE

@@ -10,13 +10,15 @@ use std::time::Duration;
 use chassis::deadline::Deadline;
 use chassis::health::Condition;
 use chassis::shutdown::Shutdown;
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::RunError;
+use super::census::Census;
 use super::session::{ConnectError, Session};
 use super::turns::Turns;
 use super::user_key::UserKey;
+use super::{Known, RunError};
 use crate::config::ApplianceConfig;
 use crate::metrics::Metrics;
 use crate::routeros::probe::{self, Version};
@@ -141,6 +143,7 @@ pub(crate) struct Keeper {
     pub(crate) config: ApplianceConfig,
     pub(crate) key: UserKey,
     pub(crate) turns: Arc<Turns>,
+    pub(crate) known: Known,
     pub(crate) require_patched: bool,
     pub(crate) condition: Condition,
     pub(crate) metrics: Metrics,
@@ -166,7 +169,7 @@ impl Keeper {
         loop {
             match self.connect().await {
                 Ok(session) => {
-                    self.measure(&session).await;
+                    self.look_around(&session).await;
                     if self.watch(session).await {
                         waits = chassis::backoff::exponential(BACKOFF_MIN, BACKOFF_MAX);
                         self.down(None, "the connection was lost, connecting again");
@@ -187,6 +190,23 @@ impl Keeper {
         Session::connect(&self.config, &self.key, self.require_patched).await.map(Arc::new)
     }
 
+    /// Reads everything once after connecting: which pools are btrfs, and whose volumes there are.
+    async fn look_around(&self, session: &Session) {
+        let places: Vec<_> =
+            self.config.directories.iter().map(|directory| super::place(directory)).collect();
+        let deadline = Deadline::after(super::census::LIMIT);
+        match super::ask::<Census>(session, &script::status::census(&places), None, deadline).await {
+            Ok(census) => {
+                self.known.census(&census);
+                self.metrics.pools(&self.config.name, &places, &census.pools);
+            }
+            // Whether the connection is of use is found out by those who use it.
+            Err(error) => {
+                tracing::warn!(appliance = %self.config.name, %error, "the disks could not be read")
+            }
+        }
+    }
+
     /// Reads the pools, for the metrics.
     async fn measure(&self, session: &Session) {
         let places: Vec<_> =
@@ -195,12 +215,15 @@ impl Keeper {
         let Ok(_turn) = self.turns.take(None, false, deadline).await else {
             return;
         };
-        let answer = super::ask(session, &script::status::pools(&places), None, deadline).await;
+        let answer = super::ask::<Value>(session, &script::status::pools(&places), None, deadline).await;
         let read = answer
             .map_err(|error| error.to_string())
             .and_then(|answer| probe::read_pools(&answer).map_err(|error| error.to_string()));
         match read {
-            Ok(rows) => self.metrics.pools(&self.config.name, &places, &rows),
+            Ok(rows) => {
+                self.known.pools(&rows);
+                self.metrics.pools(&self.config.name, &places, &rows);
+            }
             // Whether the connection is of use is found out by those who use it.
             Err(error) => tracing::warn!(appliance = %self.config.name, error, "the pools could not be read"),
         }

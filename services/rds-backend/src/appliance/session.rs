@@ -12,6 +12,7 @@ use std::time::Duration;
 use russh::client::{self, Handle, Msg};
 use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Preferred};
+use serde_json::Value;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -169,7 +170,7 @@ impl Session {
     async fn hello(&self, require_patched: bool) -> Result<(Version, Option<Clock>), ConnectError> {
         let deadline = chassis::deadline::Deadline::after(OWN_LIMIT);
         let asked = Instant::now();
-        let answer = super::ask(self, &script::status::hello(), None, deadline)
+        let answer = super::ask::<Value>(self, &script::status::hello(), None, deadline)
             .await
             .map_err(|error| ConnectError::NoVersion(error.to_string()))?;
         let hello = Hello::read(&answer).map_err(|error| ConnectError::NoVersion(error.to_string()))?;

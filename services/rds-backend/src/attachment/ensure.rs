@@ -18,10 +18,10 @@ pub(crate) async fn attach(
     class: AccessClass,
 ) -> Result<Attached, Failure> {
     let places = scene.appliance.places();
-    let command = script::attach(slot, places, &mark::head(scene.cluster), holder, class, scene.prefix);
+    let command = script::attach(slot, &places, &mark::head(scene.cluster), holder, class, scene.prefix);
     scene
         .decide(&command, |seen| {
-            let volume = volumes::volume(seen.answer, scene.cluster, slot, places)?;
+            let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::attached(seen, holder, class, scene.prefix, volume)
         })
         .await
@@ -34,10 +34,10 @@ pub(crate) async fn detach(
     node: Option<&NodeId>,
 ) -> Result<Detached, Failure> {
     let places = scene.appliance.places();
-    let command = script::detach(slot, places, &mark::head(scene.cluster), node);
+    let command = script::detach(slot, &places, &mark::head(scene.cluster), node);
     scene
         .decide(&command, |seen| {
-            let volume = volumes::volume(seen.answer, scene.cluster, slot, places)?;
+            let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::detached(seen, node, volume)
         })
         .await
@@ -53,14 +53,14 @@ pub(crate) async fn mark_formatted(
     let places = scene.appliance.places();
     let command = volume::mark_formatted(
         slot,
-        places,
+        &places,
         &mark::head(scene.cluster),
         epoch.number(),
         &mark::node_field(node),
     );
     scene
         .decide(&command, |seen| {
-            let volume = volumes::volume(seen.answer, scene.cluster, slot, places)?;
+            let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::marked(node, epoch, volume)
         })
         .await

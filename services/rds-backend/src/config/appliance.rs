@@ -37,6 +37,8 @@ pub struct ApplianceConfig {
     pub host_keys: Vec<HostKey>,
     /// Commands that run at once over its one connection, 1 to 16.
     pub channels: u32,
+    /// Other clusters keep volumes on it, too: then it may be used although it has no volume of ours yet.
+    pub shared: bool,
 }
 
 impl ApplianceConfig {
@@ -60,6 +62,7 @@ struct Draft<'a> {
     directories: Option<&'a str>,
     reserve: Option<&'a str>,
     channels: Option<&'a str>,
+    shared: Option<&'a str>,
     host_keys: Vec<&'a str>,
 }
 
@@ -96,13 +99,14 @@ impl<'a> Draft<'a> {
                 "dirs" => &mut draft.directories,
                 "reserve" => &mut draft.reserve,
                 "channels" => &mut draft.channels,
+                "shared" => &mut draft.shared,
                 "host-key" => {
                     draft.host_keys.push(value);
                     continue;
                 }
                 _ => {
                     problems.push(format!(
-                        "{key:?} is not known; known are name, ssh, user, storage, dirs, reserve, channels, host-key"
+                        "{key:?} is not known; known are name, ssh, user, storage, dirs, reserve, channels, shared, host-key"
                     ));
                     continue;
                 }
@@ -137,6 +141,7 @@ impl<'a> Draft<'a> {
             Some(self.reserve.map_or_else(|| DEFAULT_RESERVE.bytes().to_string(), str::to_owned)),
         );
         let channels = check.channels(self.channels);
+        let shared = check.shared(self.shared);
         let host_keys = check.host_keys(&self.host_keys);
         Some(ApplianceConfig {
             name: name?,
@@ -147,6 +152,7 @@ impl<'a> Draft<'a> {
             reserve: reserve?,
             host_keys,
             channels,
+            shared,
         })
     }
 }
@@ -218,6 +224,17 @@ impl Check<'_> {
             Ok(_) | Err(_) => {
                 self.0.push(format!("channels: {text:?} is not a number from 1 to {MAX_CHANNELS}"));
                 DEFAULT_CHANNELS
+            }
+        }
+    }
+
+    fn shared(&mut self, text: Option<&str>) -> bool {
+        match text {
+            None | Some("no") => false,
+            Some("yes") => true,
+            Some(text) => {
+                self.0.push(format!("shared: {text:?} is neither yes nor no"));
+                false
             }
         }
     }

@@ -137,7 +137,11 @@ impl Status {
 
 /// Reads the pools in the answer of [`crate::routeros::script::status::pools`] or of a status command.
 pub(crate) fn read_pools(answer: &Value) -> Result<Vec<PoolRow>, RowError> {
-    let pools = Fields::of(answer, "answer")?.get("pools").ok_or(RowError::Missing("pools"))?;
+    rows_of_pools(Fields::of(answer, "answer")?.get("pools").ok_or(RowError::Missing("pools"))?)
+}
+
+/// Reads pools by their slots.
+pub(crate) fn rows_of_pools(pools: &Value) -> Result<Vec<PoolRow>, RowError> {
     let rows = pools.as_object().into_iter().flat_map(serde_json::Map::values);
     let rows = rows.flat_map(|rows| rows.as_array().into_iter().flatten());
     rows.map(|row| PoolRow::read(Fields::of(row, "pools")?)).collect()

@@ -24,12 +24,20 @@ pub(crate) enum Code {
     Space,
     /// The counter of owners is used up.
     Epoch,
+    /// An image could not be removed. The detail is what the appliance said.
+    Left,
+    /// What it is to be made from is not there.
+    Source,
+    /// The pool cannot copy what it is to be made from. The detail says why.
+    Copy,
+    /// What it is to be made from is larger than allowed. The detail is its size in bytes.
+    Range,
 }
 
 /// The code of a command that began after its time.
 pub(crate) const LATE: &str = "LATE";
 
-const CODES: [(&str, Code); 7] = [
+const CODES: [(&str, Code); 11] = [
     ("FOREIGN", Code::Foreign),
     ("DAMAGED", Code::Damaged),
     ("AMBIGUOUS", Code::Ambiguous),
@@ -37,6 +45,10 @@ const CODES: [(&str, Code); 7] = [
     ("POOL", Code::Pool),
     ("SPACE", Code::Space),
     ("EPOCH", Code::Epoch),
+    ("LEFT", Code::Left),
+    ("SOURCE", Code::Source),
+    ("COPY", Code::Copy),
+    ("RANGE", Code::Range),
 ];
 
 impl Code {

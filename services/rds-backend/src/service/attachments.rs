@@ -21,7 +21,7 @@ impl Inner {
         request: AttachVolumeRequest,
         deadline: Deadline,
     ) -> Result<AttachVolumeResponse, Fault> {
-        let target = self.existing(&request.handle)?;
+        let target = self.existing(&request.handle, deadline).await?;
         let node = node(&request.node_id)?;
         let class = access_class(request.access_class)?;
         let identity = HostIdentity::of(&node).map_err(|error| Fault::invalid("node_id", error))?;
@@ -57,7 +57,7 @@ impl Inner {
         request: DetachVolumeRequest,
         deadline: Deadline,
     ) -> Result<DetachVolumeResponse, Fault> {
-        let Some(target) = self.target(&request.handle)? else {
+        let Some(target) = self.target(&request.handle, deadline).await? else {
             return Ok(DetachVolumeResponse::default());
         };
         let node = match request.node_id.as_str() {
@@ -75,7 +75,7 @@ impl Inner {
         match ensure::detach(scene, &target.slot, node.as_ref()).await {
             Ok(detached) => {
                 if !detached.from.is_empty() {
-                    self.tell_detached(&target, &detached);
+                    self.tell_detached(&target, &detached, request.force);
                 }
                 Ok(DetachVolumeResponse {
                     detached: !detached.from.is_empty(),

@@ -189,6 +189,7 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
             reserve: ByteSize::GIB,
             host_keys: vec![sim.host_key_fingerprint().parse().unwrap()],
             channels: 8,
+            shared: false,
         }],
         ssh_key: UserKey { file: folder.join("id_ed25519"), passphrase: None },
         command_expiry: Duration::from_secs(1),

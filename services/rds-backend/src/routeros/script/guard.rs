@@ -13,18 +13,44 @@ pub(crate) struct Place {
     pub(crate) directory: String,
     /// Slot of the pool it lies on: its first segment, e.g. `raid1`.
     pub(crate) pool: String,
+    /// The pool is known to be btrfs: images lie in subvolumes of their own, so that they can be copied at once.
+    pub(crate) btrfs: bool,
 }
 
+/// Name of an image inside its subvolume: the same in a copy, whatever the copy is called.
+const IMAGE: &str = "disk.img";
+
 impl Place {
-    /// Path of a volume's image, with the leading slash.
-    pub(crate) fn image(&self, slot: &Slot) -> String {
+    /// Path of an image that lies in the folder itself, with the leading slash.
+    pub(crate) fn flat(&self, slot: &Slot) -> String {
         format!("{}/{slot}.img", self.directory)
     }
 
-    /// The same path as `/file` names it: without the slash.
-    pub(crate) fn image_file(&self, slot: &Slot) -> String {
-        self.image(slot).trim_start_matches('/').to_owned()
+    /// Path of an image in a subvolume of its own, with the leading slash.
+    pub(crate) fn nested(&self, slot: &Slot) -> String {
+        format!("{}/{slot}/{IMAGE}", self.directory)
     }
+
+    /// Path of a new image.
+    pub(crate) fn image(&self, slot: &Slot) -> String {
+        if self.btrfs { self.nested(slot) } else { self.flat(slot) }
+    }
+
+    /// Every path an image of this slot may have here.
+    pub(crate) fn images(&self, slot: &Slot) -> [String; 2] {
+        [self.flat(slot), self.nested(slot)]
+    }
+
+    /// Name of a subvolume, as `/disk/btrfs/subvolume/add` takes it: from the root of the filesystem.
+    pub(crate) fn subvolume(&self, slot: &Slot) -> String {
+        let folder = self.directory.trim_start_matches('/').trim_start_matches(self.pool.as_str());
+        format!("{folder}/{slot}").trim_start_matches('/').to_owned()
+    }
+}
+
+/// A path as `/file` names it: without the slash.
+pub(crate) fn file_name(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 /// `:error "RDSE-<CODE> <text>"`.
@@ -66,29 +92,42 @@ pub(super) fn field(range: std::ops::Range<usize>) -> String {
     format!("[:pick $zOld {} {}]", range.start, range.end)
 }
 
-/// Takes the one row `zIds` holds and proves that it is ours: a file disk, its image where we put it, our mark of this
-/// cluster, undamaged. Sets `zId`, `zOld` (the comment), `zPool` and `zNum` (the epoch + 1,000,000,000: leading
-/// zeros must not be read as anything else).
-pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
+/// Takes the one row `zIds` holds and proves that it is a file disk whose image lies where we put one. Sets `zId`, `zOld` (the comment), `zPath`, `zPool`, `zDir`, `zNest` (the image lies in a subvolume
+/// of its own).
+pub(super) fn located(slot: &Slot, places: &[Place]) -> Vec<String> {
     let mut statements = vec![
         ":local zId ($zIds->0)".to_owned(),
         ":local zOld [:tostr [/disk/get $zId comment]]".to_owned(),
         ":local zPath [:tostr [/disk/get $zId file-path]]".to_owned(),
-        ":local zPool \"\"".to_owned(),
+        ":if ([:pick $zPath 0 1] != \"/\") do={ :set zPath (\"/\".$zPath) }".to_owned(),
+        ":local zPool \"\"; :local zDir \"\"; :local zNest false".to_owned(),
     ];
     for place in places {
-        let condition = format!(
-            "($zPath = {}) || ($zPath = {})",
-            quote(&place.image(slot)),
-            quote(&place.image_file(slot))
-        );
-        statements.push(when(&condition, &[format!(":set zPool {}", quote(&place.pool))]));
+        let found = |path: String, nested: bool| {
+            when(
+                &format!("$zPath = {}", quote(&path)),
+                &[format!(
+                    ":set zPool {}; :set zDir {}; :set zNest {nested}",
+                    quote(&place.pool),
+                    quote(&place.directory)
+                )],
+            )
+        };
+        statements.push(found(place.flat(slot), false));
+        statements.push(found(place.nested(slot), true));
     }
     statements.push(when(
         "[:tostr [/disk/get $zId type]] != \"file\"",
         &[error(Code::Foreign, "it is not a file disk")],
     ));
     statements.push(when("$zPool = \"\"", &[error_with(Code::Foreign, "(\"its image is \".$zPath)")]));
+    statements
+}
+
+/// Takes the one row `zIds` holds and proves that it is ours: as [`located`], and our mark of this cluster, undamaged.
+/// Sets what that sets, and `zNum` (the epoch + 1,000,000,000: leading zeros must not be read as anything else).
+pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
+    let mut statements = located(slot, places);
     statements.push(when(
         &format!("{} != {}", field(mark::HEAD), quote(head)),
         &[error(Code::Foreign, "it does not carry the mark of this cluster")],
@@ -122,6 +161,43 @@ pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
     for condition in undamaged {
         statements.push(when(&condition, &[error(Code::Damaged, "its comment was changed by hand")]));
     }
+    statements
+}
+
+/// An expression: how many disks use one of these paths.
+pub(super) fn users(paths: &[String]) -> String {
+    let count = |path: &str| format!("[:len [/disk/find where file-path={}]]", quote(path));
+    let counts: Vec<String> = paths.iter().flat_map(|path| [count(path), count(file_name(path))]).collect();
+    format!("({})", counts.join(" + "))
+}
+
+/// Removes a file by name. That there is none is fine; anything else stops the script.
+pub(super) fn remove_file(path: &str) -> Vec<String> {
+    vec![
+        ":local zLeft \"\"".to_owned(),
+        format!(":onerror zE in={{ /file/remove {} }} do={{ :set zLeft $zE }}", quote(file_name(path))),
+        // What is not found is `nil` or `nothing`, depending on the version.
+        when(
+            "($zLeft != \"\") && ([:typeof [:find $zLeft \"no such item\"]] != \"num\")",
+            &[error_with(Code::Left, "$zLeft")],
+        ),
+    ]
+}
+
+/// Removes what an interrupted command has left of an image for which there is no disk, after proving that no other
+/// disk uses it.
+pub(super) fn clear(slot: &Slot, place: &Place) -> Vec<String> {
+    let mut statements = vec![when(
+        &format!("{} > 0", users(&place.images(slot))),
+        &[error(Code::Foreign, "another disk uses its image")],
+    )];
+    if place.btrfs {
+        statements.push(format!(
+            "/disk/btrfs/subvolume/remove [/disk/btrfs/subvolume/find where name={}]",
+            quote(slot.as_str())
+        ));
+    }
+    statements.push(format!(":do {{ {} }}", remove_file(&place.flat(slot)).join("; ")));
     statements
 }
 

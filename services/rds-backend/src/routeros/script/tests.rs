@@ -18,7 +18,13 @@ fn prefix() -> NqnPrefix {
 }
 
 fn places(count: usize) -> Vec<Place> {
-    (0..count).map(|n| Place { directory: format!("/raid{n}/volumes"), pool: format!("raid{n}") }).collect()
+    (0..count)
+        .map(|n| Place {
+            directory: format!("/raid{n}/volumes"),
+            pool: format!("raid{n}"),
+            btrfs: n % 2 == 1,
+        })
+        .collect()
 }
 
 /// One of each, with `places` folders.
