@@ -12,6 +12,7 @@ pub(crate) mod pool;
 mod session;
 pub(crate) mod turns;
 mod user_key;
+pub(crate) mod witness;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +118,11 @@ impl Appliance {
             expiry,
             metrics,
         }
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Commands that run and commands that wait.
@@ -236,6 +242,7 @@ impl Appliance {
             };
             tracing::Span::current().record("outcome", outcome.as_str());
             self.metrics.command(&self.config.name, script.verb(), outcome, started.elapsed());
+            self.metrics.queue(&self.config.name, self.turns.counts());
             if let Err(error) = &result {
                 tracing::debug!(%error, "command without an answer");
             }
@@ -264,6 +271,7 @@ impl Appliance {
         let mutates = script.verb().mutates();
         let turn = self.turns.take(script.slot(), mutates, deadline).await;
         let _turn = turn.map_err(RunError::Unreachable)?;
+        self.metrics.queue(&self.config.name, self.turns.counts());
         let limit = self.expiry.min(deadline.remaining());
         let expiry = session.clock().filter(|_| mutates).map(|clock| clock.expiry(limit));
         let answer = ask(&session, script, expiry, deadline).await;

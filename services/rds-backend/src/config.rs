@@ -57,6 +57,15 @@ pub struct Options {
     /// Name of this instance in Events, e.g. the pod's.
     #[arg(long, env = "RDS_INSTANCE", default_value = "rds-backend", value_name = "NAME")]
     pub instance: String,
+    /// Node this instance runs on: Events about appliances are about it. Without it they are only logged.
+    #[arg(long, env = "RDS_NODE_NAME", default_value = "", value_name = "NAME")]
+    pub node_name: String,
+    /// Hours between two inventories, which walk all files of an appliance; 0 = none, only when rdsctl asks.
+    #[arg(long, env = "RDS_INVENTORY_HOURS", default_value_t = 24, value_name = "HOURS")]
+    pub inventory_hours: u64,
+    /// Nodes that may hold one raw block volume at once, for live migration: 1 or 2.
+    #[arg(long, env = "RDS_BLOCK_NODES", default_value_t = 2, value_name = "NODES")]
+    pub block_nodes: u8,
     /// Do not use appliances whose RouterOS has known holes in its SSH server.
     #[arg(long, env = "RDS_REQUIRE_PATCHED_APPLIANCE")]
     pub require_patched_appliance: bool,
@@ -91,6 +100,12 @@ pub struct Config {
     pub event_relay: Option<Endpoint>,
     /// Name of this instance in Events.
     pub instance: String,
+    /// Node that Events about appliances are about; empty = they are only logged.
+    pub node_name: String,
+    /// Time between two inventories; `None` = none.
+    pub inventory_every: Option<Duration>,
+    /// Nodes that may hold one raw block volume at once.
+    pub block_nodes: u8,
     /// Refuse appliances with known holes.
     pub require_patched: bool,
     /// What calls in flight get at the end.
@@ -134,6 +149,12 @@ impl Options {
                 format!("is {}, 1 to 60 seconds are possible", self.command_expiry),
             );
         }
+        if !(1..=2).contains(&self.block_nodes) {
+            mistakes.note("--block-nodes", format!("is {}, 1 or 2 nodes are possible", self.block_nodes));
+        }
+        if self.inventory_hours > 24 * 365 {
+            mistakes.note("--inventory-hours", format!("is {}, at most a year", self.inventory_hours));
+        }
         let whole = (tls, listen, self.ssh_key, nqn_prefix);
         mistakes.finish()?;
         let (Some(tls), Some(listen), Some(ssh_key), Some(nqn_prefix)) = whole else {
@@ -151,6 +172,10 @@ impl Options {
             cluster_id: cluster_id.flatten(),
             event_relay: event_relay.flatten(),
             instance: self.instance,
+            node_name: self.node_name,
+            inventory_every: (self.inventory_hours > 0)
+                .then(|| Duration::from_secs(self.inventory_hours.saturating_mul(3600))),
+            block_nodes: self.block_nodes,
             require_patched: self.require_patched_appliance,
             shutdown_grace: Duration::from_secs(self.process.shutdown_grace),
         })

@@ -79,7 +79,10 @@ impl Scene<'_> {
         for round in 1..=ROUNDS {
             match self.appliance.run::<Value>(script, self.share(round), patience).await {
                 Ok(answer) => match judge(Seen { answer: &answer, after_loss }) {
-                    Ok(Step::Done(outcome)) => return Ok(outcome),
+                    Ok(Step::Done(outcome)) => {
+                        self.appliance.metrics().decided(script.verb(), round);
+                        return Ok(outcome);
+                    }
                     Ok(Step::Again(seen)) => seen.clone_into(&mut last),
                     // An earlier round may still be under way, and then what was seen is not the end of it.
                     Err(failure) if after_loss => return Err(failure.unsettled()),

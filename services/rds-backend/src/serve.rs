@@ -19,11 +19,12 @@ use proto::rds::volume::v1::volumes_server::VolumesServer;
 use crate::appliance::link::{Keeper, Link};
 use crate::appliance::pool::Appliances;
 use crate::appliance::turns::Turns;
+use crate::appliance::witness::Witness;
 use crate::appliance::{Appliance, Known};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::report;
+use crate::report::{self, Reporter};
 use crate::service::Backend;
 
 /// How often certificates are looked at.
@@ -74,7 +75,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     metrics.events(&mut registry, reporter.clone());
 
     let (links_stop, links_until) = Shutdown::manual();
-    let (appliances, keepers) = appliances(&config, &health, &metrics);
+    let (appliances, keepers) = appliances(&config, &health, &metrics, &reporter);
     for keeper in keepers {
         tokio::spawn(keeper.run(links_until.clone()));
     }
@@ -88,7 +89,18 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let (delivery_stop, delivery_until) = Shutdown::manual();
     let delivering = tokio::spawn(delivery.run(delivery_until));
 
-    let backend = Backend::new(appliances, cluster, config.nqn_prefix, tasks.clone(), reporter, metrics);
+    let backend = Backend::new(
+        appliances,
+        cluster,
+        config.nqn_prefix,
+        config.block_nodes,
+        tasks.clone(),
+        reporter,
+        metrics,
+    );
+    if let Some(every) = config.inventory_every {
+        tokio::spawn(backend.clone().take_inventories(every, shutdown.clone()));
+    }
     let served: Result<(), ServeError> = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
         .calls(calls)
@@ -111,7 +123,12 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     Ok(served?)
 }
 
-fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliances, Vec<Keeper>) {
+fn appliances(
+    config: &Config,
+    health: &Health,
+    metrics: &Metrics,
+    reporter: &Reporter,
+) -> (Appliances, Vec<Keeper>) {
     let mut keepers = Vec::new();
     let appliances = config.appliances.iter().map(|appliance| {
         let (link, end) = Link::new();
@@ -120,6 +137,11 @@ fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliance
         keepers.push(Keeper {
             turns: Arc::clone(&turns),
             known: known.clone(),
+            witness: Witness::new(
+                reporter.clone(),
+                config.node_name.clone(),
+                format!("appliance {} at {}", appliance.name, appliance.ssh),
+            ),
             config: appliance.clone(),
             key: config.ssh_key.clone(),
             require_patched: config.require_patched,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use chassis::deadline::Deadline;
 use chassis::reservation::{Reservation, Reservations};
 use chassis::server::Peer;
+use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
 use proto::fault::{Fault, Reason};
 use proto::id::{ClusterId, Slot, VolumeRef};
@@ -38,6 +39,8 @@ use crate::volume::plan::Volume;
 
 /// What a caller that set no deadline gets.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+/// What an inventory may take: it walks all files.
+const INVENTORY_LIMIT: Duration = Duration::from_secs(600);
 /// Time an answer takes on its way back.
 const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_millis(200);
 /// Callers of `Volumes` and `Appliances`.
@@ -58,6 +61,8 @@ struct Inner {
     appliances: Appliances,
     cluster: Cluster,
     prefix: NqnPrefix,
+    /// Nodes that may hold one raw block volume at once.
+    block_nodes: u8,
     reservations: Reservations<String>,
     tasks: Tasks,
     reporter: Reporter,
@@ -76,6 +81,7 @@ impl Backend {
         appliances: Appliances,
         cluster: Cluster,
         prefix: NqnPrefix,
+        block_nodes: u8,
         tasks: Tasks,
         reporter: Reporter,
         metrics: Metrics,
@@ -84,6 +90,7 @@ impl Backend {
             appliances,
             cluster,
             prefix,
+            block_nodes,
             reservations: Reservations::new(),
             tasks,
             reporter,
@@ -103,6 +110,7 @@ impl Backend {
         R: Send + 'static,
         F: Future<Output = Result<R, Fault>> + Send + 'static,
     {
+        let began = tokio::time::Instant::now();
         let deadline = before_the_callers(Deadline::of(&request, DEFAULT_DEADLINE));
         let result = match allow(Peer::of(&request), callers) {
             Ok(()) => {
@@ -113,6 +121,7 @@ impl Backend {
             }
             Err(fault) => Err(fault),
         };
+        self.0.metrics.operation_took(operation, began.elapsed());
         let reason = result.as_ref().err().map_or("ok", |fault| fault.reason.as_str());
         self.0.metrics.operation(operation, reason);
         // The server logs a failed call, once, with what its status carries.
@@ -125,6 +134,35 @@ impl Backend {
 fn before_the_callers(deadline: Deadline) -> Deadline {
     let left = deadline.remaining();
     deadline.at_most(left.saturating_sub((left / 10).min(ANSWER_MARGIN)))
+}
+
+impl Backend {
+    /// Takes an inventory of every appliance now and then, for the metrics and the log. It removes nothing.
+    pub(crate) async fn take_inventories(self, every: Duration, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = shutdown.requested() => return,
+            }
+            for appliance in self.0.appliances.iter() {
+                let request = wire::GetInventoryRequest { appliance: appliance.config().name.to_string() };
+                let work = Arc::clone(&self.0).get_inventory(request, Deadline::after(INVENTORY_LIMIT));
+                let name = appliance.config().name.as_str();
+                tokio::select! {
+                    found = work => match found {
+                        Ok(found) if found.mismatches.is_empty() => {}
+                        Ok(found) => tracing::warn!(
+                            appliance = name,
+                            mismatches = found.mismatches.len(),
+                            "things do not fit together, see rdsctl appliance orphans"
+                        ),
+                        Err(fault) => tracing::warn!(appliance = name, %fault, "no inventory"),
+                    },
+                    () = shutdown.requested() => return,
+                }
+            }
+        }
+    }
 }
 
 fn allow(peer: Option<Peer>, callers: &[&str]) -> Result<(), Fault> {

@@ -18,11 +18,14 @@ use super::census::Census;
 use super::session::{ConnectError, Session};
 use super::turns::Turns;
 use super::user_key::UserKey;
+use super::witness::Witness;
 use super::{Known, RunError};
+use crate::capacity;
 use crate::config::ApplianceConfig;
 use crate::metrics::Metrics;
+use crate::routeros::disk::PoolRow;
 use crate::routeros::probe::{self, Version};
-use crate::routeros::script;
+use crate::routeros::script::{self, Place};
 
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -144,6 +147,7 @@ pub(crate) struct Keeper {
     pub(crate) key: UserKey,
     pub(crate) turns: Arc<Turns>,
     pub(crate) known: Known,
+    pub(crate) witness: Witness,
     pub(crate) require_patched: bool,
     pub(crate) condition: Condition,
     pub(crate) metrics: Metrics,
@@ -181,7 +185,10 @@ impl Keeper {
                     };
                     self.wait(failed, waits.next()).await;
                 }
-                Err(error) => self.wait(Failed::of(&error), waits.next()).await,
+                Err(error) => {
+                    self.witness.failed(&error);
+                    self.wait(Failed::of(&error), waits.next()).await;
+                }
             }
         }
     }
@@ -198,7 +205,7 @@ impl Keeper {
         match super::ask::<Census>(session, &script::status::census(&places), None, deadline).await {
             Ok(census) => {
                 self.known.census(&census);
-                self.metrics.pools(&self.config.name, &places, &census.pools);
+                self.pools(&places, &census.pools);
             }
             // Whether the connection is of use is found out by those who use it.
             Err(error) => {
@@ -222,15 +229,21 @@ impl Keeper {
         match read {
             Ok(rows) => {
                 self.known.pools(&rows);
-                self.metrics.pools(&self.config.name, &places, &rows);
+                self.pools(&places, &rows);
             }
             // Whether the connection is of use is found out by those who use it.
             Err(error) => tracing::warn!(appliance = %self.config.name, error, "the pools could not be read"),
         }
     }
 
+    fn pools(&self, places: &[Place], rows: &[PoolRow]) {
+        self.metrics.pools(&self.config.name, places, rows);
+        self.witness.pools(&capacity::pools(&self.config, places, rows));
+    }
+
     fn up(&self, session: &Arc<Session>) {
         let version = session.version();
+        self.witness.connected(version);
         tracing::info!(appliance = %self.config.name, address = self.config.ssh, version = version.as_str(), "connected");
         for warning in version.warnings() {
             tracing::warn!(appliance = %self.config.name, warning, "the appliance needs attention");
@@ -253,7 +266,9 @@ impl Keeper {
         let wait = wait.unwrap_or(BACKOFF_MAX);
         let advice = if failed.needs_operator { "" } else { "; it is tried again" };
         self.down(Some(failed.clone()), &format!("{}{advice}", failed.why));
+        self.metrics.backoff(&self.config.name, wait);
         tokio::time::sleep(wait).await;
+        self.metrics.backoff(&self.config.name, Duration::ZERO);
         self.end.state.send_replace(State::Connecting(Some(failed)));
     }
 

@@ -7,7 +7,8 @@ use super::plan::{self, Attached, Detached};
 use crate::fault::Failure;
 use crate::mark::{self, AccessClass, Holder};
 use crate::rounds::Scene;
-use crate::routeros::script::{attachment as script, volume};
+use crate::routeros::script::attachment::{self as script, Rules};
+use crate::routeros::script::volume;
 use crate::volume::plan as volumes;
 
 /// Makes sure that the node holds the volume and that it is exported in its epoch.
@@ -16,9 +17,10 @@ pub(crate) async fn attach(
     slot: &Slot,
     holder: &Holder,
     class: AccessClass,
+    rules: Rules<'_>,
 ) -> Result<Attached, Failure> {
     let places = scene.appliance.places();
-    let command = script::attach(slot, &places, &mark::head(scene.cluster), holder, class, scene.prefix);
+    let command = script::attach(slot, &places, &mark::head(scene.cluster), holder, class, rules);
     scene
         .decide(&command, |seen| {
             let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;

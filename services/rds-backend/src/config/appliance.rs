@@ -39,6 +39,8 @@ pub struct ApplianceConfig {
     pub channels: u32,
     /// Other clusters keep volumes on it, too: then it may be used although it has no volume of ours yet.
     pub shared: bool,
+    /// Exports are locked to the name of the host, too. Only where `rdsctl appliance qualify` has shown that it works.
+    pub host_lock: bool,
 }
 
 impl ApplianceConfig {
@@ -63,6 +65,7 @@ struct Draft<'a> {
     reserve: Option<&'a str>,
     channels: Option<&'a str>,
     shared: Option<&'a str>,
+    host_lock: Option<&'a str>,
     host_keys: Vec<&'a str>,
 }
 
@@ -100,13 +103,14 @@ impl<'a> Draft<'a> {
                 "reserve" => &mut draft.reserve,
                 "channels" => &mut draft.channels,
                 "shared" => &mut draft.shared,
+                "host-lock" => &mut draft.host_lock,
                 "host-key" => {
                     draft.host_keys.push(value);
                     continue;
                 }
                 _ => {
                     problems.push(format!(
-                        "{key:?} is not known; known are name, ssh, user, storage, dirs, reserve, channels, shared, host-key"
+                        "{key:?} is not known; known are name, ssh, user, storage, dirs, reserve, channels, shared, host-lock, host-key"
                     ));
                     continue;
                 }
@@ -141,7 +145,8 @@ impl<'a> Draft<'a> {
             Some(self.reserve.map_or_else(|| DEFAULT_RESERVE.bytes().to_string(), str::to_owned)),
         );
         let channels = check.channels(self.channels);
-        let shared = check.shared(self.shared);
+        let shared = check.flag("shared", self.shared);
+        let host_lock = check.flag("host-lock", self.host_lock);
         let host_keys = check.host_keys(&self.host_keys);
         Some(ApplianceConfig {
             name: name?,
@@ -153,6 +158,7 @@ impl<'a> Draft<'a> {
             host_keys,
             channels,
             shared,
+            host_lock,
         })
     }
 }
@@ -228,12 +234,12 @@ impl Check<'_> {
         }
     }
 
-    fn shared(&mut self, text: Option<&str>) -> bool {
+    fn flag(&mut self, key: &str, text: Option<&str>) -> bool {
         match text {
             None | Some("no") => false,
             Some("yes") => true,
             Some(text) => {
-                self.0.push(format!("shared: {text:?} is neither yes nor no"));
+                self.0.push(format!("{key}: {text:?} is neither yes nor no"));
                 false
             }
         }

@@ -14,6 +14,7 @@ use super::Inner;
 use super::volumes::access_class;
 use crate::attachment::ensure;
 use crate::mark::{AccessClass, Holder};
+use crate::routeros::script::attachment::Rules;
 
 impl Inner {
     pub(super) async fn attach_volume(
@@ -33,7 +34,15 @@ impl Inner {
         };
         let _reserved = self.reserve(&target.handle)?;
         let scene = self.scene(&target.appliance, cluster, deadline);
-        match ensure::attach(scene, &target.slot, &holder, class).await {
+        let host_nqn = identity.host_nqn.to_string();
+        // With two nodes there is no one name to lock it to.
+        let lock = if class.is_shared() { "" } else { host_nqn.as_str() };
+        let rules = Rules {
+            prefix: &self.prefix,
+            join: class != AccessClass::MultiBlock || self.block_nodes > 1,
+            lock: target.appliance.config().host_lock.then_some(lock),
+        };
+        match ensure::attach(scene, &target.slot, &holder, class, rules).await {
             Ok(attached) => {
                 if attached.attached {
                     self.tell_attached(&target, &holder, &attached);

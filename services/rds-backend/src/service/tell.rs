@@ -101,7 +101,11 @@ impl Inner {
             target.handle, holder.node, mark.epoch, attached.nqn
         );
         let about = About::Claim(mark.claim.as_ref(), &target.handle);
-        self.reporter.tell(EventReason::VolumeAttached, about, holder.node.as_str(), note);
+        let reason = match mark.holders().count() {
+            2 => EventReason::MigrationStarted,
+            _ => EventReason::VolumeAttached,
+        };
+        self.reporter.tell(reason, about, holder.node.as_str(), note);
     }
 
     pub(super) fn tell_attach_failed(&self, target: &Target, holder: &Holder, failure: Failure) -> Fault {
@@ -127,9 +131,25 @@ impl Inner {
         let about = About::Claim(claim, &target.handle);
         let (reason, how) = if force {
             (EventReason::StaleAttachmentCleared, "was taken away by an operator from")
+        } else if detached.still_exported {
+            (EventReason::MigrationCompleted, "is detached from")
         } else {
             (EventReason::VolumeDetached, "is detached from")
         };
+        if force && detached.still_exported {
+            let note = format!(
+                "volume {}: {nodes} may still run and reach it until {} lets go, too",
+                target.handle,
+                detached
+                    .mark
+                    .iter()
+                    .flat_map(Mark::holders)
+                    .map(|holder| holder.node.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            );
+            self.reporter.tell(EventReason::VolumeFenced, about, &nodes, note);
+        }
         let note = format!("volume {} {how} {nodes}; {state}", target.handle);
         self.reporter.tell(reason, about, &nodes, note);
     }

@@ -190,6 +190,7 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
             host_keys: vec![sim.host_key_fingerprint().parse().unwrap()],
             channels: 8,
             shared: false,
+            host_lock: false,
         }],
         ssh_key: UserKey { file: folder.join("id_ed25519"), passphrase: None },
         command_expiry: Duration::from_secs(1),
@@ -197,6 +198,9 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
         cluster_id: Some("test".parse().unwrap()),
         event_relay: None,
         instance: "test".to_owned(),
+        node_name: String::new(),
+        inventory_every: None,
+        block_nodes: 2,
         require_patched: false,
         shutdown_grace: Duration::from_secs(1),
     }

@@ -31,6 +31,8 @@ fn places(count: usize) -> Vec<Place> {
 fn all(places: &[Place], node: &str, comment: &str) -> Vec<Script> {
     let (slot, head, prefix) = (slot(), crate::mark::head(&cluster()), prefix());
     let node = NodeId::issue(node).expect("a node");
+    let rules =
+        attachment::Rules { prefix: &prefix, join: true, lock: Some("nqn.2014-08.org.nvmexpress:uuid:0") };
     let holder = Holder { node: (&node).into(), read_only: false };
     let nqn = prefix.volume(slot.as_str(), Epoch::default()).expect("fits");
     let new = volume::NewDisk {
@@ -48,8 +50,8 @@ fn all(places: &[Place], node: &str, comment: &str) -> Vec<Script> {
         volume::delete(&slot, places, &head),
         volume::expand(&slot, places, &head, ByteSize::GIB, ByteSize::GIB),
         volume::mark_formatted(&slot, places, &head, 7, &crate::mark::node_field(&node)),
-        attachment::attach(&slot, places, &head, &holder, AccessClass::SingleFilesystem, &prefix),
-        attachment::attach(&slot, places, &head, &holder, AccessClass::MultiBlock, &prefix),
+        attachment::attach(&slot, places, &head, &holder, AccessClass::SingleFilesystem, rules),
+        attachment::attach(&slot, places, &head, &holder, AccessClass::MultiBlock, rules),
         attachment::detach(&slot, places, &head, Some(&node)),
         attachment::detach(&slot, places, &head, None),
         status::status(places, &head),
