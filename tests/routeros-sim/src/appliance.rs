@@ -1,60 +1,57 @@
-//! The state of the simulated appliance: disk rows, real files behind them, and who is connected.
+//! The state of the simulated appliance: rows, real files behind them, and what is kept of them on disk.
 //!
 //! Truths kept here: a slot is unique and at most 32 characters (M); a file disk takes its whole size from the pool at
 //! once (I); removing a row leaves the file (M); a file that exists is adopted by `add` as it is (I, to be measured on
-//! a device); shrinking is refused (I); a row detaches without a flush (M).
+//! a device); shrinking is refused (I); a row detaches without a flush (M). Rows survive a restart, ids do not (I).
 
-use std::collections::BTreeMap;
+mod disk;
+mod extents;
+mod file;
+mod ledger;
+mod pool;
+mod store;
+mod subvolume;
+pub(crate) mod table;
+
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
+use ledger::Ledger;
+pub use pool::PoolChange;
+use store::{Change, Store};
+pub(crate) use table::{Row, Table, id_text, text, yes};
+
+use crate::config::{Config, Growth};
 use crate::language::value::Value;
+use crate::nvmet::Nvmet;
 
-/// A pool of the appliance.
-#[derive(Debug, Clone)]
-pub struct Pool {
-    /// Slot of the row, also the first folder of its paths: `raid1` → `/raid1/…`.
-    pub slot: String,
-    /// `xfs` or `btrfs`.
-    pub filesystem: String,
-    /// Size in bytes.
-    pub size: u64,
-    /// `clean`, `active`, `degraded`, ….
-    pub state: String,
-    /// False: the pool is not mounted.
-    pub mounted: bool,
-}
-
-/// What a disk row is.
-pub(crate) type Row = BTreeMap<String, Value>;
-
-/// How a connected host learns of a new size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Growth {
-    /// Only when it connects anew: what was seen on a device (M).
-    Reconnect,
-    /// At once.
-    Live,
-}
-
-/// Longest slot (M, 7.24.4). Earlier versions took longer ones: disks with 40 characters exist (M); how long is not
-/// known (I).
-const MAX_SLOT: usize = 32;
-const MAX_SLOT_BEFORE_7_24: usize = 64;
+/// A device has been up for a while when its SSH service answers (I).
+const BOOT_SECONDS: u64 = 17;
 
 /// The state.
 #[derive(Debug)]
 pub(crate) struct Appliance {
     pub(crate) version: String,
+    pub(crate) identity: String,
     pub(crate) flagged: bool,
     pub(crate) growth: Growth,
+    /// No pool has a free byte.
     pub(crate) pool_full: bool,
+    pub(crate) max_comment: usize,
     root: PathBuf,
-    rows: BTreeMap<u64, Row>,
-    next_id: u64,
+    pub(crate) disks: Table,
+    pub(crate) subvolumes: Table,
+    ledger: Ledger,
+    store: Store,
+    /// Ids of files, given when they are first listed.
+    file_ids: HashMap<String, u64>,
+    next_object: u64,
+    booted: Instant,
+    nvmet: Option<Nvmet>,
     /// Counts changes; portal sessions look again at each.
     changes: watch::Sender<u64>,
 }
@@ -68,56 +65,148 @@ pub(crate) struct Export {
     pub(crate) allowed_host: String,
 }
 
-fn text(row: &Row, key: &str) -> String {
-    row.get(key).map(Value::lossy).unwrap_or_default()
-}
-
-fn yes(row: &Row, key: &str) -> bool {
-    row.get(key).and_then(Value::truth).unwrap_or(false)
-}
-
 /// `pool/x.img` reads back as `/pool/x.img` (M). `None` for a path that leaves its folder.
-fn absolute(path: &str) -> Option<String> {
+pub(crate) fn absolute(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let sound = !parts.is_empty() && parts.iter().all(|part| !matches!(*part, "." | ".."));
+    let sound =
+        !parts.is_empty() && parts.iter().all(|part| !matches!(*part, "." | "..") && !part.contains('\0'));
     sound.then(|| format!("/{}", parts.join("/")))
 }
 
 impl Appliance {
-    /// Opens the state below `root`: pools become rows, their folders are made.
-    pub(crate) fn new(root: PathBuf, version: String, growth: Growth, pools: &[Pool]) -> io::Result<Self> {
+    /// Opens the state below `config.state_dir`: pools become rows, their folders are made, the rows of an earlier run
+    /// come back.
+    pub(crate) fn open(config: &Config) -> io::Result<Self> {
+        let root = std::path::absolute(config.state_dir.join("fs"))?;
+        std::fs::create_dir_all(&root)?;
+        let path = config.state_dir.join("state.jsonl");
+        let earlier = Store::read(&path)?;
         let mut appliance = Self {
-            version,
+            version: config.version.clone(),
+            identity: config.identity.clone(),
             flagged: false,
-            growth,
+            growth: config.growth,
             pool_full: false,
+            max_comment: config.max_comment,
             root,
-            rows: BTreeMap::new(),
-            next_id: 1,
+            disks: Table::new(&["slot", "file-path", "nvme-tcp-server-nqn", "type"]),
+            subvolumes: Table::new(&["name", "fullname", "~path"]),
+            ledger: Ledger::default(),
+            store: Store::create(path, &earlier)?,
+            file_ids: HashMap::new(),
+            next_object: 256,
+            booted: Instant::now(),
+            nvmet: Nvmet::of(&config.exports),
             changes: watch::Sender::new(0),
         };
-        for pool in pools {
-            std::fs::create_dir_all(appliance.host_path(&format!("/{}", pool.slot)))?;
-            let mut row = Row::from([
-                ("slot".to_owned(), Value::text(&*pool.slot)),
-                ("type".to_owned(), Value::text("raid")),
-                ("fs".to_owned(), Value::text(&*pool.filesystem)),
-                ("size".to_owned(), Value::Num(pool.size as i64)),
-                ("state".to_owned(), Value::text(&*pool.state)),
-            ]);
-            if pool.mounted {
-                row.insert("mount-point".to_owned(), Value::text(&*pool.slot));
-            }
-            appliance.insert(row);
-        }
+        appliance.add_pools(config)?;
+        appliance.bring_back(earlier);
+        appliance.compact()?;
+        appliance.publish();
         Ok(appliance)
     }
 
-    fn insert(&mut self, row: Row) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.rows.insert(id, row);
-        id
+    /// Plays back what an earlier run wrote down. Rows of the configuration are not written down and not replaced.
+    fn bring_back(&mut self, earlier: Vec<Change>) {
+        self.ledger.reconcile(&file::regular(&self.root));
+        let (mut disks, mut subvolumes, mut groups) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for change in earlier {
+            match change {
+                Change::Disk(id, Some(row)) => drop(disks.insert(id, row)),
+                Change::Disk(id, None) => drop(disks.remove(&id)),
+                Change::Subvolume(id, Some(row)) => drop(subvolumes.insert(id, row)),
+                Change::Subvolume(id, None) => drop(subvolumes.remove(&id)),
+                Change::Group(path, group) => drop(groups.insert(path, group)),
+                Change::Label(pool, label) => self.relabel(&pool, &label),
+            }
+        }
+        for (path, group) in groups {
+            if let (true, Some(group)) = (self.ledger.knows(&path), group) {
+                let size = std::fs::metadata(self.host_path(&path)).map_or(0, |about| about.len());
+                self.ledger.join(&path, size, group);
+            }
+        }
+        let in_order = |rows: HashMap<u64, Row>| {
+            let mut rows: Vec<_> = rows.into_iter().collect();
+            rows.sort_by_key(|(id, _)| *id);
+            rows.into_iter().map(|(_, row)| row)
+        };
+        for row in in_order(disks) {
+            self.disks.insert(row);
+        }
+        for row in in_order(subvolumes) {
+            self.next_object = self.next_object.max(table::count(&row, "subvolume-id") + 1);
+            self.subvolumes.insert(row);
+        }
+    }
+
+    /// Everything that is kept, as changes from nothing.
+    fn kept(&self) -> Vec<Change> {
+        let mut all = self.labels();
+        let of_files = |row: &Row| text(row, "type") == "file";
+        all.extend(
+            self.disks
+                .rows()
+                .filter(|(_, row)| of_files(row))
+                .map(|(id, row)| Change::Disk(id, Some(row.clone()))),
+        );
+        all.extend(self.subvolumes.rows().map(|(id, row)| Change::Subvolume(id, Some(row.clone()))));
+        let files = self.ledger.below("").into_iter();
+        all.extend(files.filter_map(|path| {
+            let group = self.ledger.group(&path)?;
+            Some(Change::Group(path, Some(group)))
+        }));
+        all
+    }
+
+    fn compact(&mut self) -> io::Result<()> {
+        self.store = Store::create(self.store.path(), &self.kept())?;
+        Ok(())
+    }
+
+    /// Writes changes down and tells who watches.
+    fn keep(&mut self, changes: &[Change]) {
+        let live = self.disks.len() + self.subvolumes.len() + self.ledger.files();
+        let written = self
+            .store
+            .write(changes)
+            .and_then(|()| if self.store.is_long(live) { self.compact() } else { Ok(()) });
+        if let Err(error) = written {
+            eprintln!("the state cannot be written down: {error}");
+        }
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn keep_disk(&mut self, id: u64) {
+        let row = self.disks.get(id).cloned();
+        self.keep(&[Change::Disk(id, row)]);
+        self.publish();
+    }
+
+    /// Brings the kernel's target in line with the rows, where exports go there.
+    fn publish(&mut self) {
+        let Some(mut nvmet) = self.nvmet.take() else { return };
+        let exported = self.disks.with("type", b"file").into_iter().filter_map(|id| self.disks.get(id));
+        let wanted = exported.filter(|row| yes(row, "nvme-tcp-export")).map(|row| crate::nvmet::Subsystem {
+            nqn: text(row, "nvme-tcp-server-nqn"),
+            file: self.host_path(&text(row, "file-path")),
+            port: u16::try_from(table::count(row, "nvme-tcp-server-port")).unwrap_or(4420),
+            allowed_host: text(row, "nvme-tcp-server-allow-host-name"),
+        });
+        let wanted: Vec<_> = wanted.filter(|subsystem| !subsystem.nqn.is_empty()).collect();
+        if let Err(error) = nvmet.bring_to(wanted) {
+            eprintln!("the kernel's NVMe target does not take it: {error}");
+        }
+        self.nvmet = Some(nvmet);
+    }
+
+    /// Nothing is exported to the kernel any more.
+    pub(crate) fn unpublish(&mut self) {
+        if let Some(nvmet) = &mut self.nvmet
+            && let Err(error) = nvmet.bring_to(Vec::new())
+        {
+            eprintln!("the kernel's NVMe target does not let go: {error}");
+        }
     }
 
     pub(crate) fn host_path(&self, path: &str) -> PathBuf {
@@ -128,183 +217,36 @@ impl Appliance {
         self.changes.subscribe()
     }
 
-    pub(crate) fn changed(&self) {
+    /// Seconds since the start or the last reboot.
+    pub(crate) fn uptime(&self) -> u64 {
+        BOOT_SECONDS + self.booted.elapsed().as_secs()
+    }
+
+    /// What a reboot does: ids are new, the clock of uptime begins anew, exports stay as configured.
+    pub(crate) fn boot(&mut self) {
+        self.disks.renumber();
+        self.subvolumes.renumber();
+        self.file_ids.clear();
+        self.booted = Instant::now();
+        if let Err(error) = self.compact() {
+            eprintln!("the state cannot be written down: {error}");
+        }
         self.changes.send_modify(|count| *count += 1);
-    }
-
-    pub(crate) fn ids(&self) -> Vec<u64> {
-        self.rows.keys().copied().collect()
-    }
-
-    /// A row as `print` and `get` show it: with what is computed.
-    pub(crate) fn row(&self, id: u64) -> Option<Row> {
-        let mut row = self.rows.get(&id)?.clone();
-        row.insert(".id".to_owned(), Value::text(format!("*{id:X}")));
-        if text(&row, "type") == "raid" {
-            let free = if self.pool_full { 0 } else { self.free_of(&row) };
-            if row.contains_key("mount-point") {
-                row.insert("free".to_owned(), Value::Num(free as i64));
-            }
-        } else {
-            row.insert("size".to_owned(), row.get("file-size").cloned().unwrap_or(Value::Num(0)));
-            row.insert("model".to_owned(), row.get("file-path").cloned().unwrap_or(Value::Nothing));
-        }
-        Some(row)
-    }
-
-    pub(crate) fn by_slot(&self, slot: &str) -> Option<u64> {
-        self.rows.iter().find(|(_, row)| text(row, "slot") == slot).map(|(id, _)| *id)
-    }
-
-    /// `*1F` or a slot.
-    pub(crate) fn resolve(&self, target: &str) -> Option<u64> {
-        match target.strip_prefix('*') {
-            Some(hex) => u64::from_str_radix(hex, 16).ok().filter(|id| self.rows.contains_key(id)),
-            None => self.by_slot(target),
-        }
-    }
-
-    fn free_of(&self, pool: &Row) -> u64 {
-        let folder = format!("/{}/", text(pool, "slot"));
-        let taken: u64 =
-            self.files().iter().filter(|(path, _)| path.starts_with(&folder)).map(|(_, size)| size).sum();
-        pool.get("size").and_then(Value::number).unwrap_or(0).max(0) as u64
-            - taken.min(pool.get("size").and_then(Value::number).unwrap_or(0).max(0) as u64)
-    }
-
-    fn pool_of(&self, path: &str) -> Option<&Row> {
-        let first = path.split('/').nth(1)?;
-        self.rows.values().find(|row| {
-            text(row, "type") == "raid" && text(row, "slot") == first && row.contains_key("mount-point")
-        })
-    }
-
-    /// Every regular file with its size, by its path on the appliance.
-    pub(crate) fn files(&self) -> Vec<(String, u64)> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                match entry.metadata() {
-                    Ok(about) if about.is_dir() => folders.push(entry.path()),
-                    Ok(about) => {
-                        let path = entry.path();
-                        let relative =
-                            path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy().into_owned();
-                        found.push((format!("/{relative}"), about.len()));
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        found.sort();
-        found
-    }
-
-    /// `/disk/add`; the texts are those of devices (M) where known.
-    pub(crate) fn add(&mut self, properties: Row) -> Result<u64, String> {
-        let slot = text(&properties, "slot");
-        if text(&properties, "type") != "file" {
-            return Err("input does not match any value of type".to_owned());
-        }
-        let most =
-            if crate::menu::is_at_least(&self.version, (7, 24)) { MAX_SLOT } else { MAX_SLOT_BEFORE_7_24 };
-        if slot.is_empty() || slot.len() > most {
-            return Err("invalid value for argument slot".to_owned());
-        }
-        if self.by_slot(&slot).is_some() {
-            return Err("failure: already have disk with this slot".to_owned());
-        }
-        let path = absolute(&text(&properties, "file-path")).ok_or("invalid value for argument file-path")?;
-        let size =
-            properties.get("file-size").and_then(Value::number).and_then(|size| u64::try_from(size).ok());
-        let host = self.host_path(&path);
-        let existing = std::fs::metadata(&host).ok().map(|about| about.len());
-        let size = existing.or(size).ok_or("invalid value for argument file-size")?;
-        let pool = self.pool_of(&path).ok_or("failure: no such directory")?;
-        if existing.is_none() {
-            if self.pool_full || self.free_of(pool) < size {
-                return Err("failure: not enough space".to_owned());
-            }
-            preallocate(&host, size).map_err(|error| format!("failure: {error}"))?;
-        }
-        let mut row = Row::from(
-            [("mount-filesystem", true), ("nvme-tcp-export", false)]
-                .map(|(key, value)| (key.to_owned(), Value::Bool(value))),
-        );
-        row.insert("nvme-tcp-server-port".to_owned(), Value::Num(4420));
-        row.extend(properties);
-        row.insert("file-path".to_owned(), Value::text(path));
-        row.insert("file-size".to_owned(), Value::Num(size as i64));
-        let id = self.insert(row);
-        self.changed();
-        Ok(id)
-    }
-
-    /// `/disk/set`.
-    pub(crate) fn set(&mut self, id: u64, properties: Row) -> Result<(), String> {
-        if let Some(size) = properties.get("file-size") {
-            self.grow(
-                id,
-                size.number()
-                    .and_then(|size| u64::try_from(size).ok())
-                    .ok_or("invalid value for argument file-size")?,
-            )?;
-        }
-        let Some(row) = self.rows.get_mut(&id) else {
-            return Err("no such item".to_owned());
-        };
-        row.extend(properties.into_iter().filter(|(key, _)| key != "file-size"));
-        self.changed();
-        Ok(())
-    }
-
-    fn grow(&mut self, id: u64, size: u64) -> Result<(), String> {
-        let row = self.rows.get(&id).ok_or("no such item")?;
-        let path = text(row, "file-path");
-        let before = row.get("file-size").and_then(Value::number).unwrap_or(0) as u64;
-        if size < before {
-            return Err("failure: cannot shrink file".to_owned());
-        }
-        let pool = self.pool_of(&path).ok_or("failure: no such directory")?;
-        if size > before && (self.pool_full || self.free_of(pool) < size - before) {
-            return Err("failure: not enough space".to_owned());
-        }
-        preallocate(&self.host_path(&path), size).map_err(|error| format!("failure: {error}"))?;
-        if let Some(row) = self.rows.get_mut(&id) {
-            row.insert("file-size".to_owned(), Value::Num(size as i64));
-        }
-        Ok(())
-    }
-
-    /// `/disk/remove`: the row goes, the file stays (M).
-    pub(crate) fn remove(&mut self, id: u64) -> Result<(), String> {
-        let removed = self.rows.remove(&id).map(|_| ()).ok_or("no such item".to_owned());
-        self.changed();
-        removed
-    }
-
-    /// `/file/remove`.
-    pub(crate) fn remove_file(&mut self, name: &str) -> Result<(), String> {
-        let path = absolute(name).ok_or("no such item")?;
-        if self.rows.values().any(|row| text(row, "file-path") == path) {
-            return Err("failure: file is in use".to_owned());
-        }
-        std::fs::remove_file(self.host_path(&path)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => "no such item".to_owned(),
-            _ => format!("failure: {error}"),
-        })
+        self.publish();
     }
 
     /// What is exported under an NQN now.
     pub(crate) fn export(&self, nqn: &str) -> Option<Export> {
-        let (id, row) = self
-            .rows
-            .iter()
-            .find(|(_, row)| yes(row, "nvme-tcp-export") && text(row, "nvme-tcp-server-nqn") == nqn)?;
-        let size = row.get("file-size").and_then(Value::number).unwrap_or(0) as u64;
-        let file = self.host_path(&text(row, "file-path"));
-        Some(Export { id: *id, file, size, allowed_host: text(row, "nvme-tcp-server-allow-host-name") })
+        let ids = self.disks.with("nvme-tcp-server-nqn", nqn.as_bytes());
+        let rows = ids.into_iter().filter_map(|id| Some((id, self.disks.get(id)?)));
+        let (id, row) = rows.into_iter().find(|(_, row)| yes(row, "nvme-tcp-export"))?;
+        let (size, file) = (table::count(row, "file-size"), self.host_path(&text(row, "file-path")));
+        Some(Export { id, file, size, allowed_host: text(row, "nvme-tcp-server-allow-host-name") })
+    }
+
+    /// Files an expensive walk has to pass.
+    pub(crate) fn file_count(&self) -> usize {
+        self.ledger.files()
     }
 }
 
@@ -314,4 +256,12 @@ fn preallocate(path: &Path, size: u64) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?.set_len(size)
+}
+
+/// A row as the language sees it: with its id, without what is the simulator's own.
+fn shown(id: u64, row: &Row) -> Row {
+    let mut shown = row.clone();
+    shown.retain(|key, _| !key.starts_with('~'));
+    shown.insert(".id".to_owned(), Value::text(id_text(id)));
+    shown
 }

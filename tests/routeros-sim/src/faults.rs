@@ -1,7 +1,4 @@
-//! Faults on command, and the journal of what was asked.
-
-use std::collections::VecDeque;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! Faults on command.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +14,26 @@ pub enum Effect {
     PerformThenDrop,
     /// The connection is cut before the command takes effect.
     Drop,
-    /// The command takes effect after so many milliseconds.
+    /// The command waits so many milliseconds before it begins, and then takes effect whether its channel or its
+    /// connection is still there or not. Only a reboot keeps it from it.
     DelayMs(u64),
+    /// The script runs until it has made that many changes (0: until it is about to make the first) and then stops for
+    /// good, as if power failed there; the connection is cut. A script that makes fewer changes is not touched.
+    StopAfter(u32),
+    /// The connection is cut when that many changes are made (0: when the first is about to be); the script goes on to
+    /// its end.
+    DropAfter(u32),
+    /// The script makes that many changes, then neither answers nor goes on. The connection stays.
+    HangAfter(u32),
+}
+
+/// A link that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flaky {
+    /// Every so many-th connection is cut; 0 = none.
+    pub every: u64,
+    /// After so many commands on it: the next one is lost, without effect.
+    pub after: u64,
 }
 
 /// A fault: what goes wrong, with which commands, how often.
@@ -58,35 +73,13 @@ impl Fault {
     }
 }
 
-/// One command that was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Unix time in milliseconds.
-    pub time_ms: u64,
-    /// The command as it came.
-    pub command: String,
-}
-
-/// Entries kept; the oldest go first.
-const JOURNAL_LIMIT: usize = 100_000;
-
 #[derive(Debug, Default)]
-pub(crate) struct Script {
-    faults: Vec<Fault>,
-    journal: VecDeque<Entry>,
-}
+pub(crate) struct Faults(Vec<Fault>);
 
-impl Script {
-    /// Writes the command down and says what is to go wrong with it.
-    pub(crate) fn command(&mut self, command: &str) -> Option<Effect> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        if self.journal.len() == JOURNAL_LIMIT {
-            self.journal.pop_front();
-        }
-        let time_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        self.journal.push_back(Entry { time_ms, command: command.to_owned() });
-
-        let at = self.faults.iter_mut().position(|fault| {
+impl Faults {
+    /// What is to go wrong with a command.
+    pub(crate) fn with(&mut self, command: &str) -> Option<Effect> {
+        let at = self.0.iter_mut().position(|fault| {
             let matches = command.contains(&fault.matching);
             if matches && fault.after > 0 {
                 fault.after -= 1;
@@ -94,29 +87,21 @@ impl Script {
             }
             matches
         })?;
-        let effect = self.faults[at].effect.clone();
-        match self.faults[at].times {
+        let effect = self.0[at].effect.clone();
+        match self.0[at].times {
             0 => {}
-            1 => drop(self.faults.remove(at)),
-            _ => self.faults[at].times -= 1,
+            1 => drop(self.0.remove(at)),
+            _ => self.0[at].times -= 1,
         }
         Some(effect)
     }
 
     pub(crate) fn add(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        self.0.push(fault);
     }
 
-    pub(crate) fn clear_faults(&mut self) {
-        self.faults.clear();
-    }
-
-    pub(crate) fn journal(&self) -> Vec<Entry> {
-        self.journal.iter().cloned().collect()
-    }
-
-    pub(crate) fn clear_journal(&mut self) {
-        self.journal.clear();
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -126,13 +111,10 @@ mod tests {
 
     #[test]
     fn a_fault_hits_the_commands_it_names_and_no_others() {
-        let mut script = Script::default();
-        script.add(Fault { after: 1, times: 2, ..Fault::next_matching(Effect::Hang, "add") });
-        let hits: Vec<bool> = ["add 1", "print", "add 2", "add 3", "add 4"]
-            .iter()
-            .map(|c| script.command(c).is_some())
-            .collect();
+        let mut faults = Faults::default();
+        faults.add(Fault { after: 1, times: 2, ..Fault::next_matching(Effect::Hang, "add") });
+        let hits: Vec<bool> =
+            ["add 1", "print", "add 2", "add 3", "add 4"].iter().map(|c| faults.with(c).is_some()).collect();
         assert_eq!(hits, [false, false, true, true, false]);
-        assert_eq!(script.journal().len(), 5);
     }
 }

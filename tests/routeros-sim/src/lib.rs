@@ -6,10 +6,15 @@
 //! captures, **I** inferred and still to be measured.
 
 mod appliance;
+mod config;
 mod control;
+mod device;
+mod execution;
 mod faults;
+mod journal;
 mod language;
 mod menu;
+mod nvmet;
 mod portal;
 mod ssh;
 mod world;
@@ -19,94 +24,31 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use russh::keys::{HashAlg, PrivateKey, PublicKey};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinSet;
+use russh::keys::PublicKey;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use appliance::{Growth, Pool};
-pub use faults::{Effect, Entry, Fault};
+use appliance::Appliance;
+pub use appliance::PoolChange;
+pub use config::{Config, Costs, Exports, Growth, Member, Pool};
+use device::Device;
+pub use faults::{Effect, Fault, Flaky};
+pub use journal::{Answered, Entry};
 pub use portal::PortalSession;
 use world::World;
 
-use crate::appliance::Appliance;
-
-/// How the simulated appliance is set up.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Folder for the host key (`host_key`) and the files of the pools (`fs/…`).
-    pub state_dir: PathBuf,
-    /// Management address; port 0 = any.
-    pub ssh_listen: SocketAddr,
-    /// Storage address; port 0 = any.
-    pub portal_listen: SocketAddr,
-    /// Control address; port 0 = any.
-    pub control_listen: SocketAddr,
-    /// The one user who may log in.
-    pub user: String,
-    /// Keys of that user, in the form of `authorized_keys`.
-    pub authorized_keys: Vec<String>,
-    /// What `/system/resource` says, e.g. `7.24.4 (stable)`. Below 7.21 exports cannot be named.
-    pub version: String,
-    /// The pools.
-    pub pools: Vec<Pool>,
-    /// How a connected host learns of a new size.
-    pub growth: Growth,
-}
-
-impl Config {
-    /// Port 0 everywhere, RouterOS 7.24.4, one healthy 64 GiB xfs pool `raid1`.
-    pub fn new(state_dir: PathBuf, user: &str, authorized_keys: Vec<String>) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let pool = Pool {
-            slot: "raid1".to_owned(),
-            filesystem: "xfs".to_owned(),
-            size: 64 << 30,
-            state: "clean".to_owned(),
-            mounted: true,
-        };
-        Self {
-            state_dir,
-            ssh_listen: any,
-            portal_listen: any,
-            control_listen: any,
-            user: user.to_owned(),
-            authorized_keys,
-            version: "7.24.4 (stable)".to_owned(),
-            pools: vec![pool],
-            growth: Growth::Reconnect,
-        }
-    }
-}
-
-/// A running simulated appliance. Dropping it stops it; its files stay.
+/// A running simulated appliance. Dropping it stops it; its files and rows stay.
 pub struct Simulator {
     world: Arc<World>,
-    key: PrivateKey,
-    login: Arc<ssh::Login>,
-    ssh: SocketAddr,
-    portal: SocketAddr,
+    device: Arc<Device>,
     control: SocketAddr,
-    serving: CancellationToken,
-    listening: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl std::fmt::Debug for Simulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulator")
-            .field("ssh", &self.ssh)
-            .field("portal", &self.portal)
-            .finish_non_exhaustive()
+        f.debug_struct("Simulator").field("addresses", &self.device.addresses()).finish_non_exhaustive()
     }
-}
-
-/// Binds with address reuse, so that an appliance that was down comes back on the same ports.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(128)
 }
 
 impl Simulator {
@@ -116,27 +58,22 @@ impl Simulator {
     /// When a key cannot be read, a folder not made or an address not bound.
     pub async fn start(config: Config) -> io::Result<Self> {
         std::fs::create_dir_all(&config.state_dir)?;
-        let key = ssh::host_key(&config.state_dir.join("host_key"))?;
         let keys: Result<Vec<PublicKey>, _> =
             config.authorized_keys.iter().map(|line| PublicKey::from_openssh(line)).collect();
-        let login = Arc::new(ssh::Login { user: config.user.clone(), keys: keys.map_err(io::Error::other)? });
-        let root = std::path::absolute(config.state_dir.join("fs"))?;
-        let appliance = Appliance::new(root, config.version.clone(), config.growth, &config.pools)?;
+        let login = ssh::Login { user: config.user.clone(), keys: keys.map_err(io::Error::other)? };
+        let appliance = Appliance::open(&config)?;
+        let (reboots, asked) = mpsc::unbounded_channel();
+        let world = Arc::new(World::new(appliance, &config, reboots));
+        let stop = CancellationToken::new();
+        let addresses = (config.ssh_listen, config.portal_listen);
+        let key_file = config.state_dir.join("host_key");
+        let device = Arc::new(Device::new(Arc::clone(&world), key_file, login, addresses, stop.clone())?);
 
-        let control = bind(config.control_listen)?;
-        let mut simulator = Self {
-            world: Arc::new(World::new(appliance)),
-            key,
-            login,
-            ssh: config.ssh_listen,
-            portal: config.portal_listen,
-            control: control.local_addr()?,
-            serving: CancellationToken::new(),
-            listening: JoinSet::new(),
-            stop: CancellationToken::new(),
-        };
-        tokio::spawn(control::serve(control, Arc::clone(&simulator.world), simulator.stop.clone()));
-        simulator.up().await?;
+        let control = device::bind(config.control_listen)?;
+        let simulator = Self { world, device, control: control.local_addr()?, stop };
+        tokio::spawn(control::serve(control, Arc::clone(&simulator.device), simulator.stop.clone()));
+        tokio::spawn(Arc::clone(&simulator.device).obey(asked));
+        simulator.device.up().await?;
         Ok(simulator)
     }
 
@@ -145,32 +82,37 @@ impl Simulator {
     /// # Errors
     /// When an address cannot be bound.
     pub async fn up(&mut self) -> io::Result<()> {
-        self.down().await;
-        let (ssh, portal) = (bind(self.ssh)?, bind(self.portal)?);
-        (self.ssh, self.portal) = (ssh.local_addr()?, portal.local_addr()?);
-        self.serving = self.stop.child_token();
-        let world = || Arc::clone(&self.world);
-        let login = Arc::clone(&self.login);
-        self.listening = JoinSet::new();
-        self.listening.spawn(ssh::serve(ssh, world(), self.key.clone(), login, self.serving.clone()));
-        self.listening.spawn(portal::serve(portal, world(), self.serving.clone()));
-        Ok(())
+        self.device.up().await
     }
 
-    /// Goes down: listeners close, SSH and storage sessions are cut. The rows stay. Returns when nobody listens.
+    /// Goes down: listeners close, SSH and storage sessions are cut. The rows stay, scripts that run go on. Returns
+    /// when nobody listens.
     pub async fn down(&mut self) {
-        self.serving.cancel();
-        while self.listening.join_next().await.is_some() {}
+        self.device.down().await;
+    }
+
+    /// Reboots: sessions are cut, scripts stop where they are, ids of rows are new, uptime begins anew. Returns when
+    /// nobody listens; it comes back by itself after so many seconds.
+    pub async fn reboot(&self, seconds: u64) {
+        self.device.reboot(seconds).await;
+    }
+
+    /// Another host key from the next connection on; its fingerprint.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn new_host_key(&self) -> io::Result<String> {
+        self.device.new_key()
     }
 
     /// Management address with its real port.
     pub fn ssh_addr(&self) -> SocketAddr {
-        self.ssh
+        self.device.addresses().0
     }
 
     /// Storage address with its real port.
     pub fn portal_addr(&self) -> SocketAddr {
-        self.portal
+        self.device.addresses().1
     }
 
     /// Control address with its real port.
@@ -180,27 +122,27 @@ impl Simulator {
 
     /// Fingerprint of the host key, `SHA256:…`.
     pub fn host_key_fingerprint(&self) -> String {
-        self.key.public_key().fingerprint(HashAlg::Sha256).to_string()
+        self.device.fingerprint()
     }
 
     /// What was asked since the start or the last [`Self::clear_journal`].
     pub fn journal(&self) -> Vec<Entry> {
-        self.world.script().journal()
+        self.world.journal().entries()
     }
 
     /// Forgets what was asked.
     pub fn clear_journal(&self) {
-        self.world.script().clear_journal();
+        self.world.journal().clear();
     }
 
     /// Lets something go wrong.
     pub fn fault(&self, fault: Fault) {
-        self.world.script().add(fault);
+        self.world.faults().add(fault);
     }
 
     /// Lets nothing go wrong any more.
     pub fn clear_faults(&self) {
-        self.world.script().clear_faults();
+        self.world.faults().clear();
         self.world.appliance().pool_full = false;
     }
 
@@ -212,6 +154,31 @@ impl Simulator {
     /// Traces of a compromise were found: `/system/device-mode` says `flagged`.
     pub fn flag_device(&self) {
         self.world.appliance().flagged = true;
+    }
+
+    /// What commands and changes cost from now on.
+    pub fn set_costs(&self, costs: Costs) {
+        self.world.settings().costs = costs;
+    }
+
+    /// Policies of the user's group from now on, with commas between.
+    pub fn set_policies(&self, policies: &str) {
+        policies.clone_into(&mut self.world.settings().policies);
+    }
+
+    /// Lets connections break.
+    pub fn set_flaky(&self, flaky: Flaky) {
+        self.world.settings().flaky = flaky;
+    }
+
+    /// Changes state, mount, fullness or size of a pool; false when there is none of this name.
+    pub fn change_pool(&self, change: &PoolChange) -> bool {
+        self.world.appliance().change_pool(change)
+    }
+
+    /// Every btrfs subvolume as JSON.
+    pub fn subvolumes(&self) -> Vec<serde_json::Value> {
+        self.world.subvolumes()
     }
 
     /// Runs a command as an administrator at the console would: it is not in the journal and meets no fault.
@@ -242,7 +209,8 @@ impl Simulator {
     /// Stops for good.
     pub fn stop(&mut self) {
         self.stop.cancel();
-        self.serving.cancel();
+        self.world.cut_power();
+        self.world.appliance().unpublish();
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::World;
-use crate::appliance::{Export, Growth};
+use crate::appliance::Export;
+use crate::config::Growth;
 
 /// Longest request, in bytes.
 const MAX_LINE: u64 = 4096;

@@ -1,23 +1,31 @@
 //! The SSH server: public-key login, one command per exec channel, exit status 0 whatever happens (M).
 //!
-//! Every command runs in a task of its own: handlers run inside russh's session loop and must not wait.
+//! Every command runs in a task of its own: handlers run inside russh's session loop and must not wait. The script
+//! itself runs in a thread that may block.
 
+mod editor;
+mod shell;
+
+use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use russh::keys::{HashAlg, PrivateKey, PublicKey};
 use russh::server::{Auth, Handle, Handler, Msg, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId};
+use russh::{Channel, ChannelId, Pty};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle as Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::World;
+use crate::device::Device;
+use crate::execution::{End, Execution};
 use crate::faults::Effect;
-
-/// Sessions a service accepts at once (C: `/ip/service max-sessions`).
-const MAX_SESSIONS: usize = 20;
+use crate::journal::Answered;
+use shell::Shell;
 
 pub(crate) struct Login {
     pub(crate) user: String,
@@ -27,52 +35,59 @@ pub(crate) struct Login {
 /// Accepts until the token is cancelled; the token also ends the sessions.
 pub(crate) async fn serve(
     listener: TcpListener,
-    world: Arc<World>,
-    key: PrivateKey,
+    device: Arc<Device>,
     login: Arc<Login>,
     stop: CancellationToken,
 ) {
-    let config = Arc::new(russh::server::Config {
-        keys: vec![key],
-        nodelay: true,
-        auth_rejection_time: Duration::from_millis(100),
-        auth_rejection_time_initial: Some(Duration::ZERO),
-        inactivity_timeout: None,
-        ..Default::default()
-    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
         let Ok((stream, _)) = accepted else { continue };
-        if world.ssh_sessions.load(Ordering::SeqCst) >= MAX_SESSIONS {
+        let world = &device.world;
+        // One too many is closed before a word is said (I).
+        if world.ssh_sessions.load(Ordering::SeqCst) >= world.settings().max_sessions {
             continue;
         }
-        let connection =
-            Connection { world: Arc::clone(&world), login: Arc::clone(&login), cut: stop.child_token() };
-        tokio::spawn(session(stream, Arc::clone(&config), connection));
+        let config = Arc::new(russh::server::Config {
+            keys: vec![device.key()],
+            nodelay: true,
+            auth_rejection_time: Duration::from_millis(100),
+            auth_rejection_time_initial: Some(Duration::ZERO),
+            inactivity_timeout: None,
+            ..Default::default()
+        });
+        let connection = Connection {
+            world: Arc::clone(world),
+            login: Arc::clone(&login),
+            cut: stop.child_token(),
+            number: world.connections.fetch_add(1, Ordering::SeqCst) + 1,
+            commands: 0,
+            widths: HashMap::new(),
+            shells: HashMap::new(),
+        };
+        world.ssh_sessions.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(session(stream, config, connection));
     }
 }
 
 async fn session(mut stream: TcpStream, config: Arc<russh::server::Config>, connection: Connection) {
-    // Without it every small answer waits for the other side's acknowledgement.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let (cut, world) = (connection.cut.clone(), Arc::clone(&connection.world));
-    world.ssh_sessions.fetch_add(1, Ordering::SeqCst);
-    // russh runs its session in a task that cannot be ended from here; the wire between can be cut.
-    let (near, mut far) = tokio::io::duplex(64 << 10);
-    tokio::spawn(async move {
-        if let Ok(running) = russh::server::run_stream(config, near, connection).await {
-            // How a session ends is the client's affair.
-            drop(running.await);
+    // Without it every small answer waits for the other side's acknowledgement.
+    if stream.set_nodelay(true).is_ok() {
+        // russh runs its session in a task that cannot be ended from here; the wire between can be cut.
+        let (near, mut far) = tokio::io::duplex(64 << 10);
+        tokio::spawn(async move {
+            if let Ok(running) = russh::server::run_stream(config, near, connection).await {
+                // How a session ends is the client's affair.
+                drop(running.await);
+            }
+        });
+        tokio::select! {
+            ended = tokio::io::copy_bidirectional(&mut stream, &mut far) => drop(ended),
+            () = cut.cancelled() => {}
         }
-    });
-    tokio::select! {
-        ended = tokio::io::copy_bidirectional(&mut stream, &mut far) => drop(ended),
-        () = cut.cancelled() => {}
     }
     world.ssh_sessions.fetch_sub(1, Ordering::SeqCst);
 }
@@ -81,6 +96,11 @@ struct Connection {
     world: Arc<World>,
     login: Arc<Login>,
     cut: CancellationToken,
+    number: u64,
+    commands: u64,
+    /// Columns of the terminals that were asked for.
+    widths: HashMap<ChannelId, usize>,
+    shells: HashMap<ChannelId, Shell>,
 }
 
 impl Handler for Connection {
@@ -89,7 +109,8 @@ impl Handler for Connection {
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let print = key.public_key.fingerprint(HashAlg::Sha256);
         let known = self.login.keys.iter().any(|known| known.fingerprint(HashAlg::Sha256) == print);
-        Ok(if user == self.login.user && known { Auth::Accept } else { Auth::reject() })
+        let may = self.world.settings().policies.split(',').any(|policy| policy.trim() == "ssh");
+        Ok(if user == self.login.user && known && may { Auth::Accept } else { Auth::reject() })
     }
 
     async fn channel_open_session(
@@ -102,6 +123,57 @@ impl Handler for Connection {
         Ok(())
     }
 
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        self.widths.insert(channel, usize::try_from(columns).unwrap_or(80).max(40));
+        session.channel_success(channel)
+    }
+
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        session.channel_success(channel)?;
+        let width = self.widths.get(&channel).copied().unwrap_or(80);
+        let shell =
+            Shell::start(&self.world, &self.cut, session.handle(), channel, self.login.user.clone(), width);
+        self.shells.insert(channel, shell);
+        Ok(())
+    }
+
+    async fn window_change_request(
+        &mut self,
+        channel: ChannelId,
+        columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(shell) = self.shells.get(&channel) {
+            shell.resize(usize::try_from(columns).unwrap_or(80).max(40));
+        }
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        channel: ChannelId,
+        data: &[u8],
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if let Some(shell) = self.shells.get(&channel) {
+            shell.typed(data);
+        }
+        Ok(())
+    }
+
     async fn exec_request(
         &mut self,
         channel: ChannelId,
@@ -109,44 +181,121 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
+        self.commands += 1;
+        let asked = Asked {
+            world: Arc::clone(&self.world),
+            cut: self.cut.clone(),
+            handle: session.handle(),
+            channel,
+            connection: self.number,
+            number: self.commands,
+        };
         let command = String::from_utf8_lossy(data).into_owned();
-        let (world, cut, handle) = (Arc::clone(&self.world), self.cut.clone(), session.handle());
-        tokio::spawn(async move { exec(&world, &cut, &handle, channel, &command).await });
+        tokio::spawn(async move { asked.answer(command).await });
         Ok(())
     }
 }
 
-async fn exec(world: &World, cut: &CancellationToken, handle: &Handle, channel: ChannelId, command: &str) {
-    let effect = world.script().command(command);
-    let answer = match effect {
-        None => world.run(command),
-        Some(Effect::Error(text)) => format!("{text}\r\n").into_bytes(),
-        Some(Effect::Hang) => return,
-        Some(Effect::Drop) => return cut.cancel(),
-        Some(Effect::PerformThenDrop) => {
-            world.run(command);
-            return cut.cancel();
+/// A command that came by an exec channel.
+struct Asked {
+    world: Arc<World>,
+    cut: CancellationToken,
+    handle: Handle,
+    channel: ChannelId,
+    connection: u64,
+    number: u64,
+}
+
+impl Asked {
+    async fn answer(self, command: String) {
+        let world = &self.world;
+        let entry = world.journal().begin(&command, self.connection, self.number);
+        let (flaky, max_line) = {
+            let settings = world.settings();
+            (settings.flaky, settings.max_line)
+        };
+        let weak =
+            flaky.every > 0 && self.connection.is_multiple_of(flaky.every) && self.number > flaky.after;
+        let (output, changes, outcome) = if weak {
+            self.cut.cancel();
+            (None, 0, Answered::Lost)
+        } else if command.len() > max_line {
+            (Some(b"failure: command is too long\r\n".to_vec()), 0, Answered::Error)
+        } else {
+            let effect = world.faults().with(&command);
+            self.perform(command, effect).await
+        };
+        let output = output.filter(|_| !self.cut.is_cancelled());
+        let outcome = if output.is_none() { Answered::Lost } else { outcome };
+        world.journal().finish(entry, changes, outcome);
+        if let Some(output) = output {
+            self.say(output).await;
         }
-        Some(Effect::DelayMs(wait)) => {
-            tokio::time::sleep(Duration::from_millis(wait)).await;
-            world.run(command)
+    }
+
+    /// The output (none: nothing is answered), the number of changes, and how it ended.
+    async fn perform(&self, command: String, effect: Option<Effect>) -> (Option<Vec<u8>>, u32, Answered) {
+        let power = self.world.power();
+        let mut wait = Duration::from_millis(self.world.settings().costs.exec_ms);
+        match &effect {
+            Some(Effect::Error(text)) => {
+                return (Some(format!("{text}\r\n").into_bytes()), 0, Answered::Error);
+            }
+            Some(Effect::Hang) => return (None, 0, Answered::Lost),
+            Some(Effect::Drop) => {
+                self.cut.cancel();
+                return (None, 0, Answered::Lost);
+            }
+            Some(Effect::DelayMs(more)) => wait += Duration::from_millis(*more),
+            _ => {}
         }
-    };
-    // The client may be gone; then there is nobody to tell.
-    let _ = handle.data(channel, answer).await;
-    let _ = handle.exit_status_request(channel, 0).await;
-    let _ = handle.eof(channel).await;
-    let _ = handle.close(channel).await;
+        if !wait.is_zero() {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = power.cancelled() => return (None, 0, Answered::Lost),
+            }
+        }
+        let drops = effect == Some(Effect::PerformThenDrop);
+        let (world, cut) = (Arc::clone(&self.world), self.cut.clone());
+        let ran = tokio::task::spawn_blocking(move || {
+            Execution::for_user(&world, Runtime::current(), cut).with_fault(effect).run(&command)
+        });
+        // It ends early only when the runtime does.
+        let Ok(ran) = ran.await else { return (None, 0, Answered::Lost) };
+        if drops {
+            self.cut.cancel();
+        }
+        match ran.end {
+            End::Finished => (Some(ran.output), ran.changes, Answered::Ok),
+            End::Failed => (Some(ran.output), ran.changes, Answered::Error),
+            End::Stopped => (None, ran.changes, Answered::Lost),
+        }
+    }
+
+    async fn say(&self, answer: Vec<u8>) {
+        // The client may be gone; then there is nobody to tell.
+        let _ = self.handle.data(self.channel, answer).await;
+        let _ = self.handle.exit_status_request(self.channel, 0).await;
+        let _ = self.handle.eof(self.channel).await;
+        let _ = self.handle.close(self.channel).await;
+    }
 }
 
 /// Reads a host key, or makes an ed25519 one and keeps it.
-pub(crate) fn host_key(path: &std::path::Path) -> io::Result<PrivateKey> {
+pub(crate) fn host_key(path: &Path) -> io::Result<PrivateKey> {
     if path.exists() {
         return russh::keys::load_secret_key(path, None).map_err(io::Error::other);
     }
+    new_key(path)
+}
+
+/// Makes a host key and keeps it instead of the one there was.
+pub(crate) fn new_key(path: &Path) -> io::Result<PrivateKey> {
     let key =
         PrivateKey::random(&mut rand::rng(), russh::keys::Algorithm::Ed25519).map_err(io::Error::other)?;
     let text = key.to_openssh(russh::keys::ssh_key::LineEnding::LF).map_err(io::Error::other)?;
-    std::fs::write(path, text.as_bytes())?;
+    let unfinished = path.with_extension("new");
+    std::fs::write(&unfinished, text.as_bytes())?;
+    std::fs::rename(unfinished, path)?;
     Ok(key)
 }

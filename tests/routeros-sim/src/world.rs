@@ -1,21 +1,44 @@
 //! What all parts of the simulated appliance share.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::appliance::Appliance;
-use crate::faults::Script;
-use crate::language::eval::{self, Failure, Machine};
-use crate::language::scan::SyntaxError;
-use crate::language::{json, parse};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::appliance::{Appliance, Row};
+use crate::config::{Config, Costs};
+use crate::execution::Execution;
+use crate::faults::{Faults, Flaky};
+use crate::journal::Journal;
+use crate::language::json;
 use crate::menu;
 use crate::portal::PortalSession;
 
+/// What can be changed while it runs, besides rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) costs: Costs,
+    pub(crate) policies: String,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_line: usize,
+    pub(crate) flaky: Flaky,
+}
+
 pub(crate) struct World {
     appliance: Mutex<Appliance>,
-    script: Mutex<Script>,
+    faults: Mutex<Faults>,
+    journal: Mutex<Journal>,
+    settings: Mutex<Settings>,
     sessions: Mutex<Vec<(u64, PortalSession)>>,
+    /// Cancelled when the power goes: scripts stop where they are.
+    power: Mutex<CancellationToken>,
+    /// Where a reboot is asked for, with the seconds it takes.
+    pub(crate) reboots: mpsc::UnboundedSender<u64>,
+    /// Held by a change while changes wait for each other.
+    pub(crate) serial: tokio::sync::Mutex<()>,
     pub(crate) ssh_sessions: AtomicUsize,
+    pub(crate) connections: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -23,12 +46,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(crate) fn new(appliance: Appliance) -> Self {
+    pub(crate) fn new(appliance: Appliance, config: &Config, reboots: mpsc::UnboundedSender<u64>) -> Self {
         Self {
             appliance: Mutex::new(appliance),
-            script: Mutex::default(),
+            faults: Mutex::default(),
+            journal: Mutex::default(),
+            settings: Mutex::new(Settings {
+                costs: config.costs,
+                policies: config.policies.clone(),
+                max_sessions: config.max_sessions,
+                max_line: config.max_line,
+                flaky: Flaky { every: 0, after: 0 },
+            }),
             sessions: Mutex::default(),
+            power: Mutex::default(),
+            reboots,
+            serial: tokio::sync::Mutex::default(),
             ssh_sessions: AtomicUsize::new(0),
+            connections: AtomicU64::new(0),
         }
     }
 
@@ -36,37 +71,48 @@ impl World {
         lock(&self.appliance)
     }
 
-    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
-        lock(&self.script)
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
     }
 
-    /// Runs one line and gives what a terminal would show.
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        lock(&self.journal)
+    }
+
+    pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
+        lock(&self.settings)
+    }
+
+    /// Cancelled when the power goes next.
+    pub(crate) fn power(&self) -> CancellationToken {
+        lock(&self.power).clone()
+    }
+
+    pub(crate) fn cut_power(&self) {
+        lock(&self.power).cancel();
+    }
+
+    pub(crate) fn restore_power(&self) {
+        *lock(&self.power) = CancellationToken::new();
+    }
+
+    /// Runs one line as at the console, and gives what a terminal would show: nothing costs anything there, nothing is
+    /// forbidden, nothing goes wrong.
     pub(crate) fn run(&self, line: &str) -> Vec<u8> {
-        let mut appliance = self.appliance();
-        let compiled = parse::parse(line.as_bytes())
-            .and_then(|commands| eval::check(&commands, &*appliance).map(|()| commands));
-        match compiled {
-            Err(SyntaxError(text)) => format!("{text}\r\n").into_bytes(),
-            Ok(commands) => {
-                let mut machine = Machine::new(&mut *appliance);
-                let result = machine.run(&commands);
-                let mut output = machine.output;
-                if let Err(Failure(text)) = result {
-                    output.extend(format!("{text}\r\n").bytes());
-                }
-                output
-            }
-        }
+        Execution::at_console(self).run(line).output
     }
 
     /// Every disk row as JSON.
     pub(crate) fn disks(&self) -> Vec<serde_json::Value> {
         let appliance = self.appliance();
-        let rows = appliance.ids().into_iter().filter_map(|id| appliance.row(id));
-        rows.filter_map(|row| {
-            serde_json::from_slice(&json::serialize(&menu::as_value(&row, None), true)).ok()
-        })
-        .collect()
+        appliance.disks.ids().into_iter().filter_map(|id| as_json(&appliance.row(id)?)).collect()
+    }
+
+    /// Every subvolume as JSON.
+    pub(crate) fn subvolumes(&self) -> Vec<serde_json::Value> {
+        let appliance = self.appliance();
+        let ids = appliance.subvolumes.ids().into_iter();
+        ids.filter_map(|id| as_json(&appliance.subvolume_row(id)?)).collect()
     }
 
     pub(crate) fn sessions(&self) -> Vec<PortalSession> {
@@ -80,6 +126,10 @@ impl World {
         sessions.push((number, session));
         Entered { world: self, number }
     }
+}
+
+fn as_json(row: &Row) -> Option<serde_json::Value> {
+    serde_json::from_slice(&json::serialize(&menu::as_value(row, None), true).ok()?).ok()
 }
 
 pub(crate) struct Entered<'a> {

@@ -1,18 +1,30 @@
 //! The tree a line is parsed into.
 
-/// Column of a word, counted from 1, as error texts name it.
-pub(crate) type Column = usize;
+use std::fmt;
+
+/// Where a word stands, counted from 1, as error texts name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(line {} column {})", self.line, self.column)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Command {
     /// Menu and verb, e.g. `disk`, `print`; a command of the language itself has one word, e.g. `:put`.
-    pub words: Vec<(String, Column)>,
+    pub words: Vec<(String, Place)>,
     pub args: Vec<Arg>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Arg {
-    Named(String, Column, Expr),
+    Named(String, Place, Expr),
     Positional(Expr),
     /// What follows `where`: all must hold.
     Where(Vec<Expr>),
@@ -27,10 +39,17 @@ pub(crate) enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Concat,
+    Join,
     Add,
     Sub,
     Mul,
     Div,
+    Rem,
+    BitAnd,
+    BitOr,
+    BitXor,
+    Left,
+    Right,
     Eq,
     Ne,
     Lt,
@@ -40,6 +59,8 @@ pub(crate) enum Op {
     And,
     Or,
     Index,
+    Match,
+    In,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -57,5 +78,9 @@ pub(crate) enum Expr {
     Array(Vec<(Option<Expr>, Expr)>),
     Not(Box<Expr>),
     Neg(Box<Expr>),
+    /// `~` before an operand: all bits the other way.
+    Invert(Box<Expr>),
+    /// `any` before a property: it is set.
+    Any(Box<Expr>),
     Binary(Op, Box<Expr>, Box<Expr>),
 }

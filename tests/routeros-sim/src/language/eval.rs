@@ -1,20 +1,40 @@
 //! Running a parsed line.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::ast::{Arg, Command, Expr, Op, Part};
-use super::builtin;
-use super::json;
+use super::check::check;
+use super::operate::{self, MAX_TEXT, binary};
 use super::scan::SyntaxError;
+use super::span::Span;
 use super::value::Value;
+use super::{builtin, parse};
 
-/// Why running stopped; the text is what RouterOS prints.
+/// Why running stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure(pub(crate) String);
+pub(crate) enum Failure {
+    /// The text is what RouterOS prints; `:onerror` catches it.
+    Raised(String),
+    /// The appliance lost its power, or the script is held for ever: nothing catches it and nothing more runs.
+    Stopped,
+}
 
 impl Failure {
     pub(crate) fn new<T>(text: impl Into<String>) -> Result<T, Self> {
-        Err(Self(text.into()))
+        Err(Self::Raised(text.into()))
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::Raised(text)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(text: &str) -> Self {
+        Self::Raised(text.to_owned())
     }
 }
 
@@ -26,6 +46,19 @@ pub(crate) struct Arguments {
     pub named: Vec<(String, Value)>,
     pub positional: Vec<Value>,
     pub conditions: Vec<Expr>,
+    /// It stands in brackets: its value is used.
+    pub nested: bool,
+}
+
+impl Arguments {
+    pub(crate) fn named(&self, name: &str) -> Option<&Value> {
+        self.named.iter().find(|(given, _)| given == name).map(|(_, value)| value)
+    }
+
+    /// `as-value`, `detail`, `once`, ….
+    pub(crate) fn has(&self, flag: &str) -> bool {
+        self.positional.iter().any(|value| value.lossy() == flag)
+    }
 }
 
 /// Whether a row, seen through its properties, meets a condition.
@@ -43,76 +76,93 @@ pub(crate) trait Menus {
         holds: &mut Holds<'_>,
         output: &mut Vec<u8>,
     ) -> Outcome;
-}
-
-/// Checks every command of a line, also those in blocks and brackets: the whole line is compiled before it runs.
-pub(crate) fn check(commands: &[Command], menus: &dyn Menus) -> Result<(), SyntaxError> {
-    for command in commands {
-        match command.words.first() {
-            Some((word, column)) if word.starts_with(':') => {
-                if !builtin::NAMES.contains(&&word[1..]) {
-                    return Err(SyntaxError(format!(
-                        "bad command name {} (line 1 column {column})",
-                        &word[1..]
-                    )));
-                }
-            }
-            Some((word, _)) if command.words.len() == 1 && builtin::NAMES.contains(&word.as_str()) => {}
-            _ => menus.check(command)?,
-        }
-        for arg in &command.args {
-            match arg {
-                Arg::Named(_, _, expr) | Arg::Positional(expr) => check_expr(expr, menus)?,
-                Arg::Where(all) => all.iter().try_for_each(|expr| check_expr(expr, menus))?,
-            }
-        }
+    /// Version of the appliance.
+    fn version(&self) -> (u32, u32);
+    /// Called before every command: a script may have to stop.
+    fn tick(&mut self) -> Result<(), Failure> {
+        Ok(())
     }
-    Ok(())
-}
-
-fn check_expr(expr: &Expr, menus: &dyn Menus) -> Result<(), SyntaxError> {
-    match expr {
-        Expr::Run(commands) | Expr::Block(commands) => check(commands, menus),
-        Expr::Not(inner) | Expr::Neg(inner) => check_expr(inner, menus),
-        Expr::Binary(_, left, right) => check_expr(left, menus).and_then(|()| check_expr(right, menus)),
-        Expr::Array(items) => items.iter().try_for_each(|(key, item)| {
-            key.as_ref().map_or(Ok(()), |key| check_expr(key, menus))?;
-            check_expr(item, menus)
-        }),
-        Expr::Text(parts) => parts.iter().try_for_each(|part| match part {
-            Part::Expr(inner) => check_expr(inner, menus),
-            Part::Bytes(_) => Ok(()),
-        }),
-        Expr::Num(_) | Expr::Word(_) | Expr::Var(_) => Ok(()),
+    /// How long the script has waited so far, for costs and delays.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// `:delay`.
+    fn wait(&mut self, _span: Span) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
-/// Commands one line may run: an endless loop must end.
-const MAX_STEPS: u32 = 200_000;
+/// What one line may use (I: a device has its own limits, nobody has measured them).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Commands: an endless loop must end.
+    pub steps: u32,
+    /// Time spent on computing.
+    pub time: Duration,
+    /// Bytes held in variables.
+    pub memory: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps: 1_000_000, time: Duration::from_secs(60), memory: 256 << 20 }
+    }
+}
 
 pub(crate) struct Machine<'a> {
-    menus: &'a mut dyn Menus,
+    pub(super) menus: &'a mut dyn Menus,
     pub(crate) output: Vec<u8>,
     scopes: Vec<HashMap<String, Value>>,
+    limits: Limits,
     steps: u32,
+    started: Instant,
+    held: usize,
+    brackets: usize,
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(menus: &'a mut dyn Menus) -> Self {
-        Self { menus, output: Vec::new(), scopes: vec![HashMap::new()], steps: 0 }
+    pub(crate) fn new(menus: &'a mut dyn Menus, limits: Limits) -> Self {
+        let scopes = vec![HashMap::new()];
+        Self {
+            menus,
+            output: Vec::new(),
+            scopes,
+            limits,
+            steps: 0,
+            started: Instant::now(),
+            held: 0,
+            brackets: 0,
+        }
     }
 
     /// Runs commands in the current scope; the value of the last one is the result.
     pub(crate) fn run(&mut self, commands: &[Command]) -> Outcome {
         let mut last = Value::Nothing;
         for command in commands {
-            self.steps += 1;
-            if self.steps > MAX_STEPS {
-                return Failure::new("failure: script runs too long");
-            }
+            self.step()?;
             last = self.command(command)?;
         }
         Ok(last)
+    }
+
+    fn computed(&self) -> Duration {
+        self.started.elapsed().saturating_sub(self.menus.waited())
+    }
+
+    fn step(&mut self) -> Result<(), Failure> {
+        self.steps += 1;
+        if self.steps > self.limits.steps || self.computed() > self.limits.time {
+            return Failure::new("failure: script runs too long");
+        }
+        self.menus.tick()
+    }
+
+    pub(super) fn print(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.output.len() + bytes.len() > MAX_TEXT {
+            return Failure::new("failure: out of memory");
+        }
+        self.output.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Runs a block in a scope of its own, with `names` set in it.
@@ -120,36 +170,85 @@ impl<'a> Machine<'a> {
         let Expr::Block(commands) = code else {
             return self.value(code);
         };
+        for value in names.values() {
+            self.hold(value)?;
+        }
         self.scopes.push(names);
-        let result = self.run(commands);
-        self.scopes.pop();
+        let result = self.step().and_then(|()| self.run(commands));
+        for value in self.scopes.pop().unwrap_or_default().values() {
+            self.held = self.held.saturating_sub(value.weight());
+        }
         result
     }
 
-    pub(crate) fn declare(&mut self, name: String, value: Value) {
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.insert(name, value);
-        }
+    fn hold(&mut self, value: &Value) -> Result<(), Failure> {
+        self.held += value.weight();
+        if self.held > self.limits.memory { Failure::new("failure: out of memory") } else { Ok(()) }
     }
 
-    /// Sets a variable that exists in some scope; false when there is none.
-    pub(crate) fn assign(&mut self, name: &str, value: Value) -> bool {
+    pub(crate) fn declare(&mut self, name: String, value: Value) -> Result<(), Failure> {
+        self.hold(&value)?;
+        if let Some(scope) = self.scopes.last_mut()
+            && let Some(before) = scope.insert(name, value)
+        {
+            self.held = self.held.saturating_sub(before.weight());
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, name: &str) -> Result<&mut Value, Failure> {
         let found = self.scopes.iter_mut().rev().find_map(|scope| scope.get_mut(name));
-        found.map(|slot| *slot = value).is_some()
+        found.ok_or_else(|| Failure::Raised(format!("no such variable {name}")))
+    }
+
+    /// Sets a variable that exists in some scope.
+    pub(crate) fn assign(&mut self, name: &str, value: Value) -> Result<(), Failure> {
+        self.hold(&value)?;
+        let before = std::mem::replace(self.slot(name)?, value);
+        self.held = self.held.saturating_sub(before.weight());
+        Ok(())
+    }
+
+    /// Sets one element of a variable: `:set ($a->"k") v`.
+    pub(super) fn assign_element(&mut self, target: &Expr, value: Value) -> Result<(), Failure> {
+        let mut keys = Vec::new();
+        let mut inner = target;
+        while let Expr::Binary(Op::Index, array, key) = inner {
+            keys.push(self.value(key)?);
+            inner = array;
+        }
+        let (Expr::Var(name), Some(first)) = (inner, keys.first()) else {
+            return Failure::new("invalid value for argument name");
+        };
+        // An element of an element: the inner arrays are taken out, changed and put back.
+        let mut value = value;
+        for at in 1..keys.len() {
+            let mut array = self.slot(name)?.clone();
+            for key in keys[at..].iter().rev() {
+                array = binary(Op::Index, &array, key)?;
+            }
+            operate::put(&mut array, &keys[at - 1], value)?;
+            value = array;
+        }
+        self.hold(&value)?;
+        let last = keys.last().unwrap_or(first).clone();
+        operate::put(self.slot(name)?, &last, value)
     }
 
     fn command(&mut self, command: &Command) -> Outcome {
         let first = command.words.first().map_or("", |(word, _)| word.as_str());
-        if let Some(name) = first.strip_prefix(':') {
+        if let Some(name) = builtin::name(first, command.words.len()) {
             return builtin::run(self, name, &command.args);
         }
-        if command.words.len() == 1 && builtin::NAMES.contains(&first) {
-            return builtin::run(self, first, &command.args);
-        }
-        let mut arguments = Arguments::default();
+        let mut arguments = Arguments { nested: self.brackets > 0, ..Arguments::default() };
         for arg in &command.args {
             match arg {
+                // What a bare word means is the parameter's affair: `slot=5s` is no time.
+                Arg::Named(name, _, Expr::Word(word)) => {
+                    arguments.named.push((name.clone(), Value::text(word.as_str())));
+                }
                 Arg::Named(name, _, expr) => arguments.named.push((name.clone(), self.value(expr)?)),
+                Arg::Positional(Expr::Word(word)) => arguments.positional.push(Value::text(word.as_str())),
                 Arg::Positional(expr) => arguments.positional.push(self.value(expr)?),
                 Arg::Where(all) => arguments
                     .conditions
@@ -158,8 +257,8 @@ impl<'a> Machine<'a> {
         }
         let words: Vec<&str> = command.words.iter().map(|(word, _)| word.as_str()).collect();
         let mut output = Vec::new();
-        let result = self.menus.run(&words, arguments, &mut condition_holds, &mut output);
-        self.output.append(&mut output);
+        let result = self.menus.run(&words, arguments, &mut super::condition::holds, &mut output);
+        self.print(&output)?;
         result
     }
 
@@ -171,6 +270,7 @@ impl<'a> Machine<'a> {
                 Expr::Binary(*op, Box::new(self.fixed(left)?), Box::new(self.fixed(right)?))
             }
             Expr::Not(inner) => Expr::Not(Box::new(self.fixed(inner)?)),
+            Expr::Any(inner) => Expr::Any(Box::new(self.fixed(inner)?)),
             other => match self.value(other)? {
                 Value::Num(number) => Expr::Num(number),
                 value => Expr::Text(vec![Part::Bytes(value.bytes())]),
@@ -184,7 +284,7 @@ impl<'a> Machine<'a> {
             Expr::Word(word) => Ok(match word.as_str() {
                 "true" => Value::Bool(true),
                 "false" => Value::Bool(false),
-                other => Value::text(other),
+                other => Span::parse(other).map_or_else(|| Value::text(other), Value::Time),
             }),
             Expr::Text(parts) => {
                 let mut bytes = Vec::new();
@@ -193,6 +293,9 @@ impl<'a> Machine<'a> {
                         Part::Bytes(more) => bytes.extend_from_slice(more),
                         Part::Expr(inner) => bytes.extend(self.value(inner)?.bytes()),
                     }
+                    if bytes.len() > MAX_TEXT {
+                        return Failure::new("failure: out of memory");
+                    }
                 }
                 Ok(Value::Str(bytes))
             }
@@ -200,126 +303,49 @@ impl<'a> Machine<'a> {
                 let found = self.scopes.iter().rev().find_map(|scope| scope.get(name));
                 Ok(found.cloned().unwrap_or(Value::Nothing))
             }
-            Expr::Run(commands) => {
-                self.scopes.push(HashMap::new());
-                let result = self.run(commands);
-                self.scopes.pop();
-                result
-            }
+            Expr::Run(commands) => self.nested(commands),
             Expr::Block(_) => self.block(expr, HashMap::new()),
-            Expr::Array(items) => {
-                let mut array = Vec::with_capacity(items.len());
-                for (key, item) in items {
-                    let key = key.as_ref().map(|key| self.value(key)).transpose()?.map(|key| key.lossy());
-                    array.push((key, self.value(item)?));
-                }
-                Ok(Value::Array(array))
-            }
-            Expr::Not(inner) => negate(&self.value(inner)?),
-            Expr::Neg(inner) => minus(&self.value(inner)?),
+            Expr::Array(items) => self.array(items),
+            Expr::Not(inner) => operate::negate(&self.value(inner)?),
+            Expr::Neg(inner) => operate::minus(&self.value(inner)?),
+            Expr::Invert(inner) => operate::invert(&self.value(inner)?),
+            Expr::Any(inner) => Ok(Value::Bool(!matches!(self.value(inner)?, Value::Nothing))),
             // Both sides are always evaluated: `&&` and `||` do not short-circuit (M).
             Expr::Binary(op, left, right) => binary(*op, &self.value(left)?, &self.value(right)?),
         }
     }
 
+    fn nested(&mut self, commands: &[Command]) -> Outcome {
+        self.scopes.push(HashMap::new());
+        self.brackets += 1;
+        let result = self.run(commands);
+        self.brackets -= 1;
+        for value in self.scopes.pop().unwrap_or_default().values() {
+            self.held = self.held.saturating_sub(value.weight());
+        }
+        result
+    }
+
+    fn array(&mut self, items: &[(Option<Expr>, Expr)]) -> Outcome {
+        let (mut array, mut weight) = (Vec::with_capacity(items.len()), 0);
+        for (key, item) in items {
+            let key = key.as_ref().map(|key| self.value(key)).transpose()?.map(|key| key.lossy());
+            let item = self.value(item)?;
+            weight += item.weight();
+            if weight > self.limits.memory {
+                return Failure::new("failure: out of memory");
+            }
+            array.push((key, item));
+        }
+        Ok(Value::array(array))
+    }
+
     /// Compiles a text without running it (M): what it compiles to, or the compiler's complaint.
     pub(crate) fn compile(&self, source: &[u8]) -> Value {
-        let compiled = super::parse::parse(source).and_then(|commands| check(&commands, self.menus));
+        let compiled = parse::parse(source).and_then(|commands| check(&commands, self.menus));
         Value::text(match compiled {
             Ok(()) => format!("(evl {})", String::from_utf8_lossy(source)),
             Err(SyntaxError(text)) => text,
         })
     }
-
-    pub(crate) fn serialize(value: &Value, keep_strings: bool) -> Value {
-        Value::Str(json::serialize(value, keep_strings))
-    }
-}
-
-fn negate(value: &Value) -> Outcome {
-    match value.truth() {
-        Some(truth) => Ok(Value::Bool(!truth)),
-        None => Failure::new(format!("cannot negate {}", value.type_name())),
-    }
-}
-
-fn minus(value: &Value) -> Outcome {
-    match value.number().and_then(i64::checked_neg) {
-        Some(number) => Ok(Value::Num(number)),
-        None => Failure::new(format!("cannot negate {}", value.type_name())),
-    }
-}
-
-fn condition_holds(expr: &Expr, property: &dyn Fn(&str) -> Value) -> Outcome {
-    match expr {
-        Expr::Word(name) => Ok(property(name)),
-        Expr::Num(number) => Ok(Value::Num(*number)),
-        Expr::Not(inner) => negate(&condition_holds(inner, property)?),
-        Expr::Binary(op, left, right) => {
-            let left = condition_holds(left, property)?;
-            // On the right a bare word is a text: `type=file`.
-            let right = match &**right {
-                Expr::Word(word) if !matches!(op, Op::And | Op::Or) => Value::text(word.as_str()),
-                other => condition_holds(other, property)?,
-            };
-            binary(*op, &left, &right)
-        }
-        Expr::Text(parts) => Ok(Value::Str(
-            parts
-                .iter()
-                .filter_map(|part| if let Part::Bytes(bytes) = part { Some(bytes.clone()) } else { None })
-                .flatten()
-                .collect(),
-        )),
-        Expr::Var(_) | Expr::Run(_) | Expr::Block(_) | Expr::Array(_) | Expr::Neg(_) => Ok(Value::Nothing),
-    }
-}
-
-fn binary(op: Op, left: &Value, right: &Value) -> Outcome {
-    use std::cmp::Ordering::{Equal, Greater, Less};
-    let arithmetic = |apply: fn(i64, i64) -> Option<i64>| match (left.number(), right.number()) {
-        (Some(a), Some(b)) => match apply(a, b) {
-            Some(number) => Ok(Value::Num(number)),
-            None => Failure::new("division by zero or overflow"),
-        },
-        _ => Failure::new(format!("cannot compute with {} and {}", left.type_name(), right.type_name())),
-    };
-    let logic = |apply: fn(bool, bool) -> bool| match (left.truth(), right.truth()) {
-        (Some(a), Some(b)) => Ok(Value::Bool(apply(a, b))),
-        _ => Failure::new(format!("conditional not boolean: {} and {}", left.type_name(), right.type_name())),
-    };
-    Ok(match op {
-        Op::Concat => return Ok(concat(left, right)),
-        Op::Add => return arithmetic(i64::checked_add),
-        Op::Sub => return arithmetic(i64::checked_sub),
-        Op::Mul => return arithmetic(i64::checked_mul),
-        Op::Div => return arithmetic(i64::checked_div),
-        Op::And => return logic(|a, b| a && b),
-        Op::Or => return logic(|a, b| a || b),
-        Op::Eq => Value::Bool(left.same(right)),
-        Op::Ne => Value::Bool(!left.same(right)),
-        Op::Lt => Value::Bool(left.order(right) == Less),
-        Op::Gt => Value::Bool(left.order(right) == Greater),
-        Op::Le => Value::Bool(matches!(left.order(right), Less | Equal)),
-        Op::Ge => Value::Bool(matches!(left.order(right), Greater | Equal)),
-        Op::Index => index(left, right),
-    })
-}
-
-fn concat(left: &Value, right: &Value) -> Value {
-    Value::Str([left.bytes(), right.bytes()].concat())
-}
-
-/// `$a->0`, `$a->"key"`; what is not there is nothing.
-fn index(array: &Value, key: &Value) -> Value {
-    let Value::Array(items) = array else {
-        return Value::Nothing;
-    };
-    let found = match key {
-        Value::Num(at) => usize::try_from(*at).ok().and_then(|at| items.get(at)),
-        other => {
-            items.iter().find(|(name, _)| name.as_ref().is_some_and(|name| name.as_bytes() == other.bytes()))
-        }
-    };
-    found.map_or(Value::Nothing, |(_, item)| item.clone())
 }

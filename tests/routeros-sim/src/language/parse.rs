@@ -1,6 +1,8 @@
 //! Source to tree.
 
-use super::ast::{Arg, Command, Expr, Op, Part};
+mod expression;
+
+use super::ast::{Arg, Command, Expr, Place};
 use super::scan::{Parsed, Scan};
 
 /// Deepest nesting accepted: a line is 8 KiB, a parser's stack is not endless.
@@ -8,7 +10,14 @@ const MAX_DEPTH: usize = 64;
 
 /// Parses a whole line.
 pub(crate) fn parse(source: &[u8]) -> Parsed<Vec<Command>> {
-    let mut parser = Parser { scan: Scan::new(source), depth: 0, menu: Vec::new() };
+    parse_in(source, &[])
+}
+
+/// Parses a line that was typed in a menu.
+pub(crate) fn parse_in(source: &[u8], menu: &[String]) -> Parsed<Vec<Command>> {
+    let start = Place { line: 1, column: 1 };
+    let menu = menu.iter().map(|word| (word.clone(), start)).collect();
+    let mut parser = Parser { scan: Scan::new(source), depth: 0, menu, surrounding: Surrounding::Command };
     let commands = parser.commands(None)?;
     match parser.scan.peek() {
         None => Ok(commands),
@@ -20,15 +29,22 @@ struct Parser<'a> {
     scan: Scan<'a>,
     depth: usize,
     /// Menu of the command whose arguments are being read: `[find …]` in them means that menu (D).
-    menu: Vec<(String, usize)>,
+    menu: Vec<(String, Place)>,
+    surrounding: Surrounding,
+}
+
+/// What an expression stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surrounding {
+    Command,
+    /// A line break does not end it.
+    Parenthesis,
+    /// Bare words may hold dots: `where file-path=pool/x.img`.
+    Conditions,
 }
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_./:*@+".contains(&byte)
-}
-
-fn is_operand_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_:*/".contains(&byte)
 }
 
 impl Parser<'_> {
@@ -42,7 +58,22 @@ impl Parser<'_> {
         parsed
     }
 
+    fn within<T>(
+        &mut self,
+        surrounding: Surrounding,
+        parse: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<T> {
+        let outer = std::mem::replace(&mut self.surrounding, surrounding);
+        let parsed = parse(self);
+        self.surrounding = outer;
+        parsed
+    }
+
     fn commands(&mut self, close: Option<u8>) -> Parsed<Vec<Command>> {
+        self.within(Surrounding::Command, |parser| parser.commands_until(close))
+    }
+
+    fn commands_until(&mut self, close: Option<u8>) -> Parsed<Vec<Command>> {
         let mut commands = Vec::new();
         loop {
             self.scan.skip_blank();
@@ -84,7 +115,7 @@ impl Parser<'_> {
         Ok(Command { words, args: args? })
     }
 
-    fn arguments(&mut self, words: &[(String, usize)]) -> Parsed<Vec<Arg>> {
+    fn arguments(&mut self, words: &[(String, Place)]) -> Parsed<Vec<Arg>> {
         let mut args = Vec::new();
         loop {
             self.scan.skip_spaces();
@@ -101,9 +132,9 @@ impl Parser<'_> {
     }
 
     /// `:put`, `/disk/print`, `/disk print`, `/ system resource print`: the menu's words up to the first argument.
-    fn command_words(&mut self) -> Parsed<Vec<(String, usize)>> {
+    fn command_words(&mut self) -> Parsed<Vec<(String, Place)>> {
         let mut words = Vec::new();
-        let column = self.scan.column();
+        let column = self.scan.place();
         if self.scan.take(":") {
             let word = self.scan.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             return if word.is_empty() {
@@ -115,14 +146,14 @@ impl Parser<'_> {
         loop {
             self.scan.skip_spaces();
             self.scan.take("/");
-            let (start, column) = (self.scan.position(), self.scan.column());
+            let (start, column) = (self.scan.position(), self.scan.place());
             let word = self.scan.take_while(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
             let ends = matches!(
                 self.scan.peek(),
                 None | Some(b' ' | b'\t' | b'\r' | b'/' | b';' | b'\n' | b']' | b'}')
             );
             // `find`, `get`, `print` and the like end the path; what follows are arguments.
-            let after_verb = words.last().is_some_and(|(word, _): &(String, usize)| is_verb(word));
+            let after_verb = words.last().is_some_and(|(word, _): &(String, Place)| is_verb(word));
             if word.is_empty() || !ends || after_verb || (word == "where" && !words.is_empty()) {
                 self.scan.back_to(start);
                 return if words.is_empty() { self.scan.syntax_error() } else { Ok(words) };
@@ -131,26 +162,27 @@ impl Parser<'_> {
         }
     }
 
-    fn argument(&mut self, words: &[(String, usize)]) -> Parsed<Arg> {
-        let (start, column) = (self.scan.position(), self.scan.column());
+    fn argument(&mut self, words: &[(String, Place)]) -> Parsed<Arg> {
+        let (start, column) = (self.scan.position(), self.scan.place());
         let word = self.scan.take_while(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
         if word == "where" {
             return self.conditions().map(Arg::Where);
         }
-        let is_find = words.last().is_some_and(|(word, _)| word == "find");
-        if !word.is_empty() && self.scan.peek() == Some(b'=') && is_find {
+        let is_find = words.len() > 1 && words.last().is_some_and(|(word, _)| word == "find");
+        if is_find {
             self.scan.back_to(start);
             return self.conditions().map(Arg::Where);
         }
         if !word.is_empty() && self.scan.take("=") {
-            let foreach = words.first().is_some_and(|(word, _)| word == ":foreach");
+            let foreach = words.first().is_some_and(|(word, _)| word.trim_start_matches(':') == "foreach");
             let code = matches!(word.as_str(), "do" | "else" | "on-error") || (word == "in" && !foreach);
+            // The condition of `:do … while=` is looked at anew each time; it is kept as it is.
             let value = if code && self.scan.peek() == Some(b'{') { self.block()? } else { self.value()? };
             return Ok(Arg::Named(word, column, value));
         }
         // `:foreach x in=…`, `:onerror e in=…`: the first word is a name.
         self.scan.back_to(start);
-        let names_code = words.first().is_some_and(|(word, _)| word == ":do" || word == ":parse");
+        let names_code = words.first().is_some_and(|(word, _)| word.trim_start_matches(':') == "do");
         if names_code && self.scan.peek() == Some(b'{') {
             return self.block().map(Arg::Positional);
         }
@@ -169,215 +201,16 @@ impl Parser<'_> {
             if self.ends_command() {
                 return Ok(all);
             }
-            all.push(self.deeper(|parser| parser.expression(0))?);
+            let one =
+                |parser: &mut Self| parser.within(Surrounding::Conditions, |parser| parser.expression(0));
+            all.push(self.deeper(one)?);
         }
     }
-
-    /// One value: what stands after `=` or as an argument.
-    fn value(&mut self) -> Parsed<Expr> {
-        match self.scan.peek() {
-            None | Some(b' ' | b';' | b'\n' | b']' | b'}') => Ok(Expr::Text(Vec::new())),
-            Some(b'"' | b'$' | b'[' | b'(' | b'{') => self.deeper(Self::operand),
-            Some(byte) if is_word(byte) => {
-                let word = self.scan.take_while(|byte| is_word(byte) || byte == b',');
-                Ok(word.parse().map_or(Expr::Word(word), Expr::Num))
-            }
-            Some(_) => self.scan.syntax_error(),
-        }
-    }
-
-    /// Operator precedence climbing.
-    fn expression(&mut self, floor: u8) -> Parsed<Expr> {
-        let mut left = self.deeper(Self::operand)?;
-        loop {
-            let before = self.scan.position();
-            self.scan.skip_spaces();
-            let Some((op, power)) = self.operator() else {
-                self.scan.back_to(before);
-                return Ok(left);
-            };
-            if power < floor {
-                self.scan.back_to(before);
-                return Ok(left);
-            }
-            self.scan.skip_spaces();
-            let right = self.deeper(|parser| parser.expression(power + 1))?;
-            left = Expr::Binary(op, Box::new(left), Box::new(right));
-        }
-    }
-
-    fn operator(&mut self) -> Option<(Op, u8)> {
-        const OPERATORS: [(&str, Op, u8); 16] = [
-            ("->", Op::Index, 7),
-            ("&&", Op::And, 1),
-            ("||", Op::Or, 0),
-            ("!=", Op::Ne, 2),
-            ("<=", Op::Le, 2),
-            (">=", Op::Ge, 2),
-            ("=", Op::Eq, 2),
-            ("<", Op::Lt, 2),
-            (">", Op::Gt, 2),
-            (".", Op::Concat, 3),
-            ("+", Op::Add, 4),
-            ("-", Op::Sub, 4),
-            ("*", Op::Mul, 5),
-            ("/", Op::Div, 5),
-            ("and ", Op::And, 1),
-            ("or ", Op::Or, 0),
-        ];
-        OPERATORS.iter().find(|(text, ..)| self.scan.take(text)).map(|(_, op, power)| (*op, *power))
-    }
-
-    fn operand(&mut self) -> Parsed<Expr> {
-        self.scan.skip_spaces();
-        match self.scan.peek() {
-            Some(b'"') => self.text(),
-            Some(b'$') => {
-                self.scan.next();
-                self.variable()
-            }
-            Some(b'[') => {
-                self.scan.next();
-                self.deeper(|parser| parser.commands(Some(b']'))).map(Expr::Run)
-            }
-            Some(b'(') => self.parenthesis(),
-            Some(b'{') => self.array(),
-            Some(b'!') => {
-                self.scan.next();
-                self.deeper(Self::operand).map(|inner| Expr::Not(Box::new(inner)))
-            }
-            Some(b'-') => {
-                self.scan.next();
-                self.deeper(Self::operand).map(|inner| Expr::Neg(Box::new(inner)))
-            }
-            Some(b'.') | Some(b'*') => {
-                let first = self.scan.take_while(|byte| byte == b'.' || byte == b'*');
-                let rest = self.scan.take_while(is_operand_word);
-                Ok(Expr::Word(first + &rest))
-            }
-            Some(byte) if is_operand_word(byte) => {
-                let word = self.scan.take_while(is_operand_word);
-                Ok(word.parse().map_or(Expr::Word(word), Expr::Num))
-            }
-            _ => self.scan.syntax_error(),
-        }
-    }
-
-    fn variable(&mut self) -> Parsed<Expr> {
-        if self.scan.take("\"") {
-            let name = self.scan.take_while(|byte| byte != b'"');
-            return if self.scan.take("\"") { Ok(Expr::Var(name)) } else { self.scan.syntax_error() };
-        }
-        let name = self.scan.take_while(|byte| byte.is_ascii_alphanumeric());
-        if name.is_empty() { self.scan.syntax_error() } else { Ok(Expr::Var(name)) }
-    }
-
-    fn parenthesis(&mut self) -> Parsed<Expr> {
-        self.scan.next();
-        self.scan.skip_blank();
-        if self.scan.take(")") {
-            return Ok(Expr::Array(Vec::new()));
-        }
-        let inner = self.deeper(|parser| parser.expression(0))?;
-        self.scan.skip_blank();
-        if self.scan.take(")") { Ok(inner) } else { self.scan.syntax_error() }
-    }
-
-    /// `{a; b}` and `{"k"=a; "l"=b}`.
-    fn array(&mut self) -> Parsed<Expr> {
-        self.scan.next();
-        let mut items = Vec::new();
-        loop {
-            self.scan.skip_blank();
-            while self.scan.take(";") {
-                self.scan.skip_blank();
-            }
-            if self.scan.take("}") {
-                return Ok(Expr::Array(items));
-            }
-            let first = self.deeper(Self::operand)?;
-            self.scan.skip_spaces();
-            if self.scan.take("=") {
-                self.scan.skip_spaces();
-                let value = self.deeper(Self::operand)?;
-                items.push((Some(first), value));
-            } else {
-                items.push((None, first));
-            }
-            self.scan.skip_blank();
-            if !matches!(self.scan.peek(), Some(b';' | b'}')) {
-                return self.scan.syntax_error();
-            }
-        }
-    }
-
-    /// A string in double quotes: escapes, `$name`, `$(expression)`, `$[command]` (D).
-    fn text(&mut self) -> Parsed<Expr> {
-        self.scan.next();
-        let mut parts = Vec::new();
-        let mut bytes = Vec::new();
-        loop {
-            match self.scan.next() {
-                None => return self.scan.syntax_error(),
-                Some(b'"') => break,
-                Some(b'\\') => self.escape(&mut bytes)?,
-                Some(b'$') => match self.scan.peek() {
-                    Some(b'(') => self.part(&mut parts, &mut bytes, Self::parenthesis)?,
-                    Some(b'[') => self.part(&mut parts, &mut bytes, Self::operand)?,
-                    Some(byte) if byte.is_ascii_alphanumeric() => {
-                        self.part(&mut parts, &mut bytes, Self::variable)?
-                    }
-                    _ => bytes.push(b'$'),
-                },
-                Some(byte) => bytes.push(byte),
-            }
-        }
-        parts.push(Part::Bytes(bytes));
-        Ok(Expr::Text(parts))
-    }
-
-    fn part(
-        &mut self,
-        parts: &mut Vec<Part>,
-        bytes: &mut Vec<u8>,
-        parse: impl FnOnce(&mut Self) -> Parsed<Expr>,
-    ) -> Parsed<()> {
-        parts.push(Part::Bytes(std::mem::take(bytes)));
-        parts.push(Part::Expr(self.deeper(parse)?));
-        Ok(())
-    }
-
-    fn escape(&mut self, bytes: &mut Vec<u8>) -> Parsed<()> {
-        let simple = match self.scan.next() {
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'a') => 0x07,
-            Some(b'b') => 0x08,
-            Some(b'v') => 0x0b,
-            Some(b'f') => 0x0c,
-            Some(b'_') => b' ',
-            Some(byte @ (b'"' | b'\\' | b'$' | b'?')) => byte,
-            Some(high) if is_upper_hex(high) && self.scan.peek().is_some_and(is_upper_hex) => {
-                let low = self.scan.next().unwrap_or(b'0');
-                hex(high) << 4 | hex(low)
-            }
-            _ => return self.scan.syntax_error(),
-        };
-        bytes.push(simple);
-        Ok(())
-    }
-}
-
-/// Hexadecimal escapes are written with capital letters (D).
-fn is_upper_hex(byte: u8) -> bool {
-    byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte)
-}
-
-fn hex(digit: u8) -> u8 {
-    if digit.is_ascii_digit() { digit - b'0' } else { digit - b'A' + 10 }
 }
 
 fn is_verb(word: &str) -> bool {
-    matches!(word, "find" | "get" | "print" | "set" | "add" | "remove")
+    matches!(
+        word,
+        "find" | "get" | "print" | "set" | "add" | "remove" | "copy" | "monitor-traffic" | "reboot"
+    )
 }

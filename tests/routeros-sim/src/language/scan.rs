@@ -1,5 +1,7 @@
 //! A cursor over one line of source.
 
+use super::ast::Place;
+
 /// Why a line cannot be compiled, with the column it was noticed at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SyntaxError(pub(crate) String);
@@ -32,24 +34,43 @@ impl<'a> Scan<'a> {
         Some(byte)
     }
 
-    /// Takes `text` if it comes next.
+    /// Takes `text` if it comes next. Not for text with a line break in it.
     pub(crate) fn take(&mut self, text: &str) -> bool {
-        let comes = self.source[self.at..].starts_with(text.as_bytes());
+        let comes = self.comes(text);
         if comes {
             self.at += text.len();
         }
         comes
     }
 
+    pub(crate) fn comes(&self, text: &str) -> bool {
+        self.source[self.at..].starts_with(text.as_bytes())
+    }
+
+    /// A line that ends in `\` goes on in the next (D).
+    pub(crate) fn take_continuation(&mut self) -> bool {
+        let length = ["\\\n", "\\\r\n"].iter().find(|end| self.comes(end)).map(|end| end.len());
+        for _ in 0..length.unwrap_or(0) {
+            self.next();
+        }
+        length.is_some()
+    }
+
     pub(crate) fn skip_spaces(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r')) {
-            self.at += 1;
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r')) || self.comes("\\") {
+            if self.peek() != Some(b'\\') {
+                self.at += 1;
+            } else if !self.take_continuation() {
+                return;
+            }
         }
     }
 
     pub(crate) fn skip_blank(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+        self.skip_spaces();
+        while self.peek() == Some(b'\n') {
             self.next();
+            self.skip_spaces();
         }
     }
 
@@ -61,20 +82,17 @@ impl<'a> Scan<'a> {
         String::from_utf8_lossy(&self.source[start..self.at]).into_owned()
     }
 
-    pub(crate) fn position(&self) -> usize {
-        self.at
+    /// Where the cursor is, to come back to within the same line.
+    pub(crate) fn position(&self) -> (usize, usize, usize) {
+        (self.at, self.line, self.line_start)
     }
 
-    pub(crate) fn back_to(&mut self, position: usize) {
-        self.at = position;
+    pub(crate) fn back_to(&mut self, position: (usize, usize, usize)) {
+        (self.at, self.line, self.line_start) = position;
     }
 
-    pub(crate) fn column(&self) -> usize {
-        self.at - self.line_start + 1
-    }
-
-    fn place(&self) -> String {
-        format!("(line {} column {})", self.line, self.column())
+    pub(crate) fn place(&self) -> Place {
+        Place { line: self.line, column: self.at - self.line_start + 1 }
     }
 
     pub(crate) fn syntax_error<T>(&self) -> Parsed<T> {

@@ -1,21 +1,31 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::ast::Command;
-use super::eval::{Arguments, Failure, Holds, Machine, Menus, Outcome, check};
+use super::check::check;
+use super::eval::{Arguments, Failure, Holds, Limits, Machine, Menus, Outcome};
 use super::parse::parse;
 use super::scan::SyntaxError;
+
+/// Enough for a test, and quickly used up.
+const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_secs(5), memory: 16 << 20 };
 
 /// No menus at all.
 struct None_;
 
 impl Menus for None_ {
     fn check(&self, command: &Command) -> Result<(), SyntaxError> {
-        let (name, column) = &command.words[0];
-        Err(SyntaxError(format!("bad command name {name} (line 1 column {column})")))
+        let (name, place) = &command.words[0];
+        Err(SyntaxError(format!("bad command name {name} {place}")))
     }
 
     fn run(&mut self, _: &[&str], _: Arguments, _: &mut Holds<'_>, _: &mut Vec<u8>) -> Outcome {
         Failure::new("no menus here")
+    }
+
+    fn version(&self) -> (u32, u32) {
+        (7, 24)
     }
 }
 
@@ -24,10 +34,10 @@ fn run(line: &[u8]) -> Vec<u8> {
     match parse(line).and_then(|commands| check(&commands, &menus).map(|()| commands)) {
         Err(SyntaxError(text)) => format!("{text}\r\n").into_bytes(),
         Ok(commands) => {
-            let mut machine = Machine::new(&mut menus);
+            let mut machine = Machine::new(&mut menus, LIMITS);
             let result = machine.run(&commands);
             let mut output = machine.output;
-            if let Err(Failure(text)) = result {
+            if let Err(Failure::Raised(text)) = result {
                 output.extend(format!("{text}\r\n").bytes());
             }
             output

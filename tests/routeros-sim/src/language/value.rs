@@ -1,17 +1,23 @@
 //! Values of the language.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-/// A value.
+use super::span::Span;
+
+/// Elements with an optional key, in order.
+pub(crate) type Items = Vec<(Option<String>, Value)>;
+
+/// A value. Copies of an array share it: a list of ten thousand rows is handed around for nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Nothing,
     Bool(bool),
     Num(i64),
+    Time(Span),
     /// Bytes: a string is not necessarily UTF-8.
     Str(Vec<u8>),
-    /// Elements with an optional key, in order.
-    Array(Vec<(Option<String>, Value)>),
+    Array(Arc<Items>),
 }
 
 impl Value {
@@ -20,7 +26,11 @@ impl Value {
     }
 
     pub(crate) fn list(items: impl IntoIterator<Item = Value>) -> Self {
-        Self::Array(items.into_iter().map(|item| (None, item)).collect())
+        Self::array(items.into_iter().map(|item| (None, item)).collect())
+    }
+
+    pub(crate) fn array(items: Items) -> Self {
+        Self::Array(Arc::new(items))
     }
 
     /// What `:typeof` says (D).
@@ -29,6 +39,7 @@ impl Value {
             Self::Nothing => "nothing",
             Self::Bool(_) => "bool",
             Self::Num(_) => "num",
+            Self::Time(_) => "time",
             Self::Str(_) => "str",
             Self::Array(_) => "array",
         }
@@ -40,6 +51,7 @@ impl Value {
             Self::Nothing => Vec::new(),
             Self::Bool(value) => value.to_string().into_bytes(),
             Self::Num(value) => value.to_string().into_bytes(),
+            Self::Time(span) => span.to_string().into_bytes(),
             Self::Str(bytes) => bytes.clone(),
             Self::Array(items) => {
                 let texts: Vec<Vec<u8>> = items
@@ -62,7 +74,22 @@ impl Value {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Array(items) => items.len(),
+            Self::Str(bytes) => bytes.len(),
             other => other.bytes().len(),
+        }
+    }
+
+    /// Bytes of memory it stands for, about.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Str(bytes) => bytes.len() + 32,
+            Self::Array(items) => {
+                let one = |(key, item): &(Option<String>, Value)| {
+                    key.as_ref().map_or(0, String::len) + item.weight()
+                };
+                32 + items.iter().map(one).sum::<usize>()
+            }
+            Self::Nothing | Self::Bool(_) | Self::Num(_) | Self::Time(_) => 32,
         }
     }
 
@@ -84,11 +111,22 @@ impl Value {
         }
     }
 
-    /// Equality across types: by number where both are numbers, else by text.
+    /// A time, or a text that reads as one.
+    pub(crate) fn span(&self) -> Option<Span> {
+        match self {
+            Self::Time(span) => Some(*span),
+            Self::Str(text) => Span::parse(std::str::from_utf8(text).ok()?),
+            _ => None,
+        }
+    }
+
+    /// Equality across types: by number where both are numbers, by time where one is a time, else by text.
     pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Str(a), Self::Str(b)) if a == b => true,
             (Self::Array(a), Self::Array(b)) => a == b,
             (Self::Bool(a), b) | (b, Self::Bool(a)) => b.truth() == Some(*a),
+            (Self::Time(a), b) | (b, Self::Time(a)) => b.span() == Some(*a),
             (Self::Nothing, Self::Str(_)) | (Self::Str(_), Self::Nothing) => false,
             _ => match (self.number(), other.number()) {
                 (Some(a), Some(b)) => a == b,
@@ -97,10 +135,14 @@ impl Value {
         }
     }
 
-    pub(crate) fn order(&self, other: &Self) -> Ordering {
-        match (self.number(), other.number()) {
+    /// Order of numbers, of times and of texts; `None` where one is a time and the other cannot be read as one (I).
+    pub(crate) fn order(&self, other: &Self) -> Option<Ordering> {
+        if matches!(self, Self::Time(_)) || matches!(other, Self::Time(_)) {
+            return Some(self.span()?.cmp(&other.span()?));
+        }
+        Some(match (self.number(), other.number()) {
             (Some(a), Some(b)) => a.cmp(&b),
             _ => self.bytes().cmp(&other.bytes()),
-        }
+        })
     }
 }

@@ -1,11 +1,41 @@
 //! What a person sees: flags with a legend, wrapped lines, CRLF, byte counts with spaces (M).
 
-use crate::appliance::Row;
+use crate::appliance::{Row, text, yes};
 use crate::language::value::Value;
 
-/// Where a terminal wraps.
-const WIDTH: usize = 100;
+/// Columns where no terminal says how many it has: what the captured print of a device fits (C).
+pub(crate) const WIDTH: usize = 115;
 const INDENT: &str = "      ";
+
+/// What a device prints of a file disk, in its order; where we keep nothing, what it prints then (M).
+const DETAIL: [(&str, Option<&str>); 26] = [
+    ("type", None),
+    ("slot", None),
+    ("slot-default", Some("\"\"")),
+    ("parent", Some("\"\"")),
+    ("fs", Some("-")),
+    ("model", None),
+    ("size", None),
+    ("mount-filesystem", None),
+    ("mount-read-only", None),
+    ("compress", None),
+    ("sector-size", Some("512")),
+    ("raid-master", Some("none")),
+    ("nvme-tcp-export", None),
+    ("nvme-tcp-server-port", None),
+    ("nvme-tcp-server-nqn", Some("\"\"")),
+    ("nvme-tcp-server-allow-host-name", Some("\"\"")),
+    ("iscsi-export", Some("no")),
+    ("nfs-sharing", Some("no")),
+    ("smb-sharing", Some("no")),
+    ("media-sharing", Some("no")),
+    ("media-interface", Some("none")),
+    ("swap", Some("no")),
+    ("file-path", None),
+    ("file-size", None),
+    ("file-offset", Some("0")),
+    ("disabled", None),
+];
 
 /// `1 099 511 627 776`
 fn spaced(number: i64) -> String {
@@ -31,41 +61,178 @@ fn shown(key: &str, value: &Value) -> String {
         (_, Value::Bool(false)) => "no".to_owned(),
         ("file-size", Value::Num(number)) => rounded(*number),
         ("size" | "free", Value::Num(number)) => spaced(*number),
-        ("slot" | "model" | "comment" | "nvme-tcp-server-nqn" | "nvme-tcp-server-allow-host-name", value) => {
-            format!("\"{}\"", value.lossy())
-        }
+        (
+            "slot"
+            | "model"
+            | "name"
+            | "fullname"
+            | "nvme-tcp-server-nqn"
+            | "nvme-tcp-server-allow-host-name"
+            | "uuid"
+            | "label",
+            value,
+        ) => format!("\"{}\"", value.lossy()),
         (_, value) => value.lossy(),
     }
 }
 
-/// `/disk/print detail`.
-pub(super) fn disks(rows: &[Row], output: &mut Vec<u8>) {
-    let exported = |row: &Row| row.get("nvme-tcp-export").and_then(Value::truth).unwrap_or(false);
-    // The legend names the flags that occur, and stands there even without rows.
-    let legend = if rows.iter().any(exported) {
-        "Flags: B - BLOCK-DEVICE; t - NVME-TCP-EXPORT"
-    } else {
-        "Flags: B - BLOCK-DEVICE"
-    };
-    output.extend(format!("{legend}\r\n").bytes());
-    for (number, row) in rows.iter().enumerate() {
-        let mut line = format!("{number:2} B{} ", if exported(row) { "t" } else { " " });
-        for (key, value) in row.iter().filter(|(key, _)| *key != ".id") {
-            let word = format!("{key}={} ", shown(key, value));
-            if line.len() + word.len() > WIDTH {
-                output.extend(format!("{}\r\n", line.trim_end()).bytes());
-                INDENT.clone_into(&mut line);
-            }
-            line.push_str(&word);
+/// Letter, meaning, and whether a row has it.
+type Flag = (char, &'static str, fn(&Row) -> bool);
+
+const FLAGS: [Flag; 3] = [
+    ('B', "BLOCK-DEVICE", |_| true),
+    ('M', "MOUNTED", |row| row.contains_key("mount-point")),
+    ('t', "NVME-TCP-EXPORT", |row| yes(row, "nvme-tcp-export")),
+];
+
+/// `/disk/print`, with and without `detail`.
+pub(super) fn disks(rows: &[(usize, Row)], detail: bool, width: usize, output: &mut Vec<u8>) {
+    // The legend names the flags that occur, and stands there even without rows (M).
+    let seen = |(letter, _, has): &Flag| *letter == 'B' || rows.iter().any(|(_, row)| has(row));
+    let flags: Vec<Flag> = FLAGS.into_iter().filter(seen).collect();
+    let legend: Vec<String> = flags.iter().map(|(letter, name, _)| format!("{letter} - {name}")).collect();
+    output.extend(format!("Flags: {}\r\n", legend.join("; ")).bytes());
+    if !detail {
+        if !rows.is_empty() {
+            columns(&["slot", "model", "size", "free", "fs", "comment"], rows, &flags, output);
         }
+        return;
+    }
+    for (number, row) in rows {
+        let set: String = flags.iter().map(|(letter, _, has)| if has(row) { *letter } else { ' ' }).collect();
+        let mut lines = Wrapped::new(format!("{number:2} {set}"), width);
+        if let Some(comment) = row.get("comment").filter(|comment| comment.len() > 0) {
+            lines.word(&format!(";;; {}", comment.lossy()));
+            lines.end_line();
+        }
+        for (key, text) in in_order(row) {
+            lines.word(&format!("{key}={text}"));
+        }
+        lines.finish(output);
+    }
+}
+
+fn in_order(row: &Row) -> Vec<(String, String)> {
+    let file = text(row, "type") == "file";
+    let mut all = Vec::new();
+    for (key, otherwise) in DETAIL {
+        let text = row.get(key).map(|value| shown(key, value));
+        if let Some(text) = text.or_else(|| otherwise.filter(|_| file).map(str::to_owned)) {
+            all.push((key.to_owned(), text));
+        }
+    }
+    let known = |key: &String| {
+        DETAIL.iter().any(|(name, _)| name == key) || matches!(key.as_str(), ".id" | "comment")
+    };
+    all.extend(
+        row.iter().filter(|(key, _)| !known(key)).map(|(key, value)| (key.clone(), shown(key, value))),
+    );
+    all
+}
+
+/// Words on lines of a width; a word longer than a line is broken, even inside a value (M).
+struct Wrapped {
+    lines: Vec<String>,
+    current: String,
+    empty: bool,
+    width: usize,
+}
+
+impl Wrapped {
+    fn new(start: String, width: usize) -> Self {
+        Self { lines: Vec::new(), current: start, empty: false, width: width.max(20) }
+    }
+
+    fn end_line(&mut self) {
+        self.lines.push(std::mem::replace(&mut self.current, INDENT.to_owned()));
+        self.empty = true;
+    }
+
+    fn word(&mut self, word: &str) {
+        let gap = usize::from(!self.empty);
+        if self.current.chars().count() + gap + word.chars().count() > self.width {
+            if !self.empty {
+                self.end_line();
+            }
+        } else if gap == 1 {
+            self.current.push(' ');
+        }
+        for letter in word.chars() {
+            if self.current.chars().count() == self.width {
+                self.end_line();
+            }
+            self.current.push(letter);
+        }
+        self.empty = false;
+    }
+
+    fn finish(mut self, output: &mut Vec<u8>) {
+        self.lines.push(self.current);
+        for line in self.lines {
+            output.extend(format!("{}\r\n", line.trim_end()).bytes());
+        }
+    }
+}
+
+/// `/disk/btrfs/subvolume/print` (I: the documentation shows no output of it).
+pub(super) fn subvolumes(rows: &[(usize, Row)], detail: bool, width: usize, output: &mut Vec<u8>) {
+    if !detail {
+        return table(&["name", "fs", "fullname", "read-only", "snapshot", "creation-time"], rows, output);
+    }
+    for (number, row) in rows {
+        let mut lines = Wrapped::new(format!("{number:2}"), width);
+        for (key, value) in row.iter().filter(|(key, _)| *key != ".id") {
+            lines.word(&format!("{key}={}", shown(key, value)));
+        }
+        lines.finish(output);
+    }
+}
+
+/// A table with a line of column names; columns that no row has are left out (C).
+pub(super) fn table(names: &[&str], rows: &[(usize, Row)], output: &mut Vec<u8>) {
+    columns(names, rows, &[], output);
+}
+
+fn columns(names: &[&str], rows: &[(usize, Row)], flags: &[Flag], output: &mut Vec<u8>) {
+    let cell =
+        |name: &str, row: &Row| row.get(name).map(|value| shown(name, value).trim_matches('"').to_owned());
+    let used: Vec<&str> =
+        names.iter().copied().filter(|name| rows.iter().any(|(_, row)| row.contains_key(*name))).collect();
+    if used.is_empty() {
+        return;
+    }
+    let widths: Vec<usize> = used
+        .iter()
+        .map(|name| {
+            let longest =
+                rows.iter().filter_map(|(_, row)| cell(name, row)).map(|text| text.chars().count()).max();
+            longest.unwrap_or(0).max(name.len())
+        })
+        .collect();
+    let upper: Vec<String> = used.iter().map(|name| name.to_uppercase()).collect();
+    output.extend(format!("Columns: {}\r\n", upper.join(", ")).bytes());
+    let start = 3 + flags.len() + usize::from(!flags.is_empty());
+    let mut lines = vec![format!("{:<start$}{}", "#", padded(&upper, &widths))];
+    for (number, row) in rows {
+        let set: String = flags.iter().map(|(letter, _, has)| if has(row) { *letter } else { ' ' }).collect();
+        let cells: Vec<String> = used.iter().map(|name| cell(name, row).unwrap_or_default()).collect();
+        lines.push(format!("{:<start$}{}", format!("{number} {set}"), padded(&cells, &widths)));
+    }
+    for line in lines {
         output.extend(format!("{}\r\n", line.trim_end()).bytes());
     }
+}
+
+fn padded(cells: &[String], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    cells.collect::<Vec<_>>().join("  ")
 }
 
 /// `/system/resource/print`.
 pub(super) fn properties(row: &Row, output: &mut Vec<u8>) {
     let width = row.keys().map(String::len).max().unwrap_or(0);
     for (key, value) in row {
-        output.extend(format!("{key:>width$}: {}\r\n", shown(key, value)).bytes());
+        let value = shown(key, value);
+        output.extend(format!("{key:>width$}: {}\r\n", value.trim_matches('"')).bytes());
     }
 }

@@ -1,18 +1,24 @@
-use crate::appliance::{Appliance, Growth, Pool};
+use tokio::sync::mpsc;
+
+use crate::appliance::Appliance;
+use crate::config::{Config, Pool};
 use crate::world::World;
 
-fn world_of(version: &str) -> (tempfile::TempDir, World) {
+fn world_with(set: impl FnOnce(&mut Config)) -> (tempfile::TempDir, World) {
     let folder = tempfile::tempdir().unwrap();
-    let pool = Pool {
-        slot: "raid1".to_owned(),
-        filesystem: "xfs".to_owned(),
-        size: 10 << 30,
-        state: "clean".to_owned(),
-        mounted: true,
-    };
-    let appliance =
-        Appliance::new(folder.path().join("fs"), version.to_owned(), Growth::Reconnect, &[pool]).unwrap();
-    (folder, World::new(appliance))
+    let mut config = Config::new(folder.path().to_owned(), "csi", Vec::new());
+    config.pools = vec![Pool::new("raid1", "xfs", 10 << 30)];
+    set(&mut config);
+    (folder, opened(&config))
+}
+
+fn opened(config: &Config) -> World {
+    let (reboots, _) = mpsc::unbounded_channel();
+    World::new(Appliance::open(config).unwrap(), config, reboots)
+}
+
+fn world_of(version: &str) -> (tempfile::TempDir, World) {
+    world_with(|config| config.version = version.to_owned())
 }
 
 fn world() -> (tempfile::TempDir, World) {
