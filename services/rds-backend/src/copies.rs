@@ -6,6 +6,7 @@
 use crate::fault::{Failure, Refusal};
 use crate::rounds::{Scene, Step};
 use crate::routeros::disk::Fields;
+use crate::routeros::rejection::Rejection;
 use crate::routeros::script::{Place, content, fresh_nonce};
 
 /// Makes sure that every btrfs folder is proven.
@@ -27,9 +28,13 @@ fn judge(answer: Fields<'_>, place: &Place) -> Result<Step<()>, Failure> {
     let why = answer.text("why")?;
     let what = match (answer.flag("copied")?, answer.flag("kept")?) {
         (true, true) => return Ok(Step::Done(())),
-        (false, _) => "a copy of a test image did not hold its data",
-        (true, false) => "a disk over a copied test image did not leave its data alone",
+        (_, _) if !why.is_empty() => match Rejection::parse(&why) {
+            Rejection::Unsupported(why) => format!("its RouterOS cannot: {why}"),
+            // A full pool, a missing right: that says nothing about copies.
+            other => return Err(Failure::Rejected(other)),
+        },
+        (false, _) => "a copy of a test image did not hold its data".to_owned(),
+        (true, false) => "a disk over a copied test image did not leave its data alone".to_owned(),
     };
-    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-    Err(Refusal::CannotCopy(format!("{what} in {} on pool {}{why}", place.directory, place.pool)).into())
+    Err(Refusal::CannotCopy(format!("{what}; seen in {} on pool {}", place.directory, place.pool)).into())
 }

@@ -31,7 +31,11 @@ pub(crate) struct Order {
 
 /// Makes sure that the volume exists.
 pub(crate) async fn create(scene: Scene<'_>, order: &Order) -> Result<Ensured, Failure> {
-    let size = plan::size(order.required, order.limit, order.minimum)?;
+    let size = match (&order.source, order.required) {
+        // As large as its source; the script knows how large that is.
+        (Some(_), 0) => plan::size(ByteSize::MIB.bytes(), order.limit, order.minimum)?,
+        (_, required) => plan::size(required, order.limit, order.minimum)?,
+    };
     let places = scene.places().await?;
     known_here(scene).await?;
     let place = places

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod attachment;
+mod content;
+mod late;
 mod operator;
 mod outage;
 mod volume;

@@ -10,7 +10,7 @@ use routeros_sim::Effect;
 use crate::world::{World, answer, order};
 
 impl World {
-    async fn delete(&self, handle: &str) -> Result<bool, Fault> {
+    pub(crate) async fn delete(&self, handle: &str) -> Result<bool, Fault> {
         let request = DeleteVolumeRequest { handle: handle.to_owned() };
         answer(self.volumes().delete_volume(request).await).map(|response| response.deleted)
     }

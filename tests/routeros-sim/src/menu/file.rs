@@ -6,6 +6,9 @@ use crate::appliance::Row;
 use crate::language::eval::{Failure, Outcome};
 use crate::language::value::Value;
 
+/// Files up to this size show their `contents` (D: 60 KB).
+const MAX_CONTENTS: u64 = 60 << 10;
+
 pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
     let given =
         |call: &Call<'_, '_>, name: &str| call.arguments.named(name).map(Value::bytes).unwrap_or_default();
@@ -25,7 +28,13 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             let target = targets(call).into_iter().next().unwrap_or_default();
             let path = call.appliance.file_path(&target).ok_or("no such item")?;
             let node = call.appliance.node(&path).ok_or("no such item")?;
-            let row = call.appliance.file_row(&node);
+            let mut row = call.appliance.file_row(&node);
+            let host = call.appliance.host_path(&path);
+            if std::fs::metadata(&host).is_ok_and(|about| about.is_file() && about.len() <= MAX_CONTENTS)
+                && let Ok(contents) = std::fs::read(host)
+            {
+                row.insert("contents".to_owned(), Value::Str(contents.into()));
+            }
             property(call, &row, 1)
         }
         "remove" => {

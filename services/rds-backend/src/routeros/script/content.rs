@@ -178,7 +178,7 @@ pub(crate) fn prove(place: &Place, nonce: &str) -> Script {
         format!("/disk/btrfs/subvolume/add fs={pool} name={}", in_fs(&source)),
         format!("/file/add type=file name={} contents=$zText", file(&source)),
         format!("/disk/btrfs/subvolume/add fs={pool} parent={} name={}", quote(&source), in_fs(&copy)),
-        format!("/file/set {} contents=\"changed\"", file(&source)),
+        format!("/file/remove {0}; /file/add type=file name={0} contents=\"changed\"", file(&source)),
         format!(":set zCopied ({} = $zText)", contents(&copy)),
         format!(
             "/disk/add type=file slot={} file-path={} file-size=4096 mount-filesystem=no nvme-tcp-export=no",
