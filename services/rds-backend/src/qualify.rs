@@ -116,23 +116,27 @@ impl Run {
     /// What a disk over an existing file does to it: the one thing that must not be believed.
     async fn existing_file(&self) -> Result<(), RunError> {
         let (file, slot) = (quote(&self.file), quote(&self.slot));
+        let folder = self.file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let command = format!(
-            ":local zText \"abcdefgh\"; :while ([:len $zText] < 4096) do={{ :set zText ($zText.$zText) }}; \
+            ":onerror zE in={{ /file/add type=directory name={} }} do={{}}; :local zText \"abcdefgh\"; :while ([:len $zText] < 4096) do={{ :set zText ($zText.$zText) }}; \
              /file/add type=file name={file} contents=$zText; \
              :onerror zE in={{ /disk/add type=file slot={slot} file-path={file} file-size=4096 mount-filesystem=no \
              nvme-tcp-export=no }} do={{ :put (\"refused: \".$zE) }}; \
              /disk/remove [/disk/find where slot={slot}]; \
-             :put (\"kept: \".([/file/get {file} contents] = $zText)); /file/remove {file}"
+             :put (\"kept: \".([/file/get {file} contents] = $zText)); /file/remove {file}",
+            quote(folder)
         );
         self.ask("what does add do to a file that is there", command, |heard| {
             let finding = if heard.text.contains("refused") {
                 "it refuses"
             } else if heard.text.contains("kept: true") {
                 "it adopts it and leaves its content alone"
-            } else {
+            } else if heard.text.contains("kept: false") {
                 "it DESTROYS the content"
+            } else {
+                "it cannot be told"
             };
-            (finding.to_owned(), !finding.contains("DESTROYS"))
+            (finding.to_owned(), finding.starts_with("it refuses") || finding.starts_with("it adopts"))
         })
         .await?;
         Ok(())

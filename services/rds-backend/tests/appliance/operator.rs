@@ -7,11 +7,12 @@ use proto::rds::volume::v1::appliances_client::AppliancesClient;
 use proto::rds::volume::v1::mismatch::Kind;
 use proto::rds::volume::v1::volumes_client::VolumesClient;
 use proto::rds::volume::v1::{
-    AccessClass, AdoptClusterRequest, AdoptVolumeRequest, Claim, DeleteVolumeRequest, GetCapacityRequest,
-    GetVolumeRequest, ListVolumesRequest, ListVolumesResponse, RepairCommentRequest, Volume,
+    AccessClass, AdoptClusterRequest, AdoptVolumeRequest, Claim, DeleteVolumeRequest,
+    GetApplianceHealthRequest, GetCapacityRequest, GetInventoryRequest, GetVolumeRequest, ListVolumesRequest,
+    ListVolumesResponse, QualifyRequest, RepairCommentRequest, Volume,
 };
 
-use crate::world::{World, answer, order};
+use crate::world::{World, answer, order, within};
 
 const LEGACY: &str = "pvc-3f0d9a52-7a0e-4c43-9c1f-52ab8d3760e4";
 
@@ -266,6 +267,97 @@ async fn an_appliance_that_is_shared_on_purpose_is_used_at_once() {
     world.until_connected().await;
     assert!(world.create(order("pvc-1")).await.unwrap().created, "names of two clusters never meet");
     assert_eq!(list(&world, 0, "").await.unwrap().volumes.len(), 1);
+}
+
+#[tokio::test]
+async fn health_says_what_the_appliance_says_and_what_it_means() {
+    let world = World::start(|sim| {
+        sim.members = vec![routeros_sim::Member {
+            slot: "nvme1".to_owned(),
+            pool: "raid1".to_owned(),
+            size: 4 << 40,
+            temperature: 41,
+        }];
+        sim.version = "7.23.1 (stable)".to_owned();
+    })
+    .await;
+    world.until_connected().await;
+    let health = async || {
+        let request = GetApplianceHealthRequest { appliance: "rds1".to_owned() };
+        answer(AppliancesClient::new(world.channel("rdsctl")).get_appliance_health(request).await).unwrap()
+    };
+    let seen = health().await;
+    assert_eq!(
+        (seen.version.as_str(), seen.board.as_str(), seen.flagged),
+        ("7.23.1 (stable)", "RDS2216", false)
+    );
+    assert!(seen.uptime_seconds < 3600, "{}", seen.uptime_seconds);
+    assert_eq!((seen.drives.len(), seen.drives[0].slot.as_str()), (1, "nvme1"));
+    assert!(seen.sensors.iter().any(|sensor| sensor.name.contains("temperature")), "{:?}", seen.sensors);
+    assert!(seen.warnings.iter().any(|warning| warning.contains("CVE-2026-67276")), "{:?}", seen.warnings);
+    world.sim.flag_device();
+    world.sim.fill_pools();
+    let seen = health().await;
+    assert!(seen.flagged && seen.warnings.iter().any(|warning| warning.contains("compromise")));
+    assert!(seen.warnings.iter().any(|warning| warning.contains("nearly full")), "{:?}", seen.warnings);
+    let degraded = routeros_sim::PoolChange {
+        slot: "raid1".to_owned(),
+        state: Some("degraded".to_owned()),
+        ..routeros_sim::PoolChange::default()
+    };
+    assert!(world.sim.change_pool(&degraded));
+    assert!(health().await.warnings.iter().any(|warning| warning.contains("degraded")));
+}
+
+#[tokio::test]
+async fn an_inventory_finds_what_does_not_fit_and_touches_nothing() {
+    let world =
+        World::start(|sim| sim.pools = vec![routeros_sim::Pool::new("raid1", "btrfs", 64 << 30)]).await;
+    world.until_connected().await;
+    let handle = world.volume("pvc-1").await;
+    let orphan = "csi-0123456789abcdef0123456789ab";
+    world.sim.console(&format!(
+        "/disk/btrfs/subvolume/add fs=raid1 name=volumes/{orphan}; /file/add type=file name=raid1/volumes/{orphan}.img"
+    ));
+    let slot = handle.split_once('/').unwrap().1;
+    world.sim.console(&format!("/disk/set [find slot={slot}] nvme-tcp-export=yes"));
+    let before = (world.sim.files(), world.sim.subvolumes());
+    let request = GetInventoryRequest { appliance: "rds1".to_owned() };
+    let found = answer(AppliancesClient::new(world.channel("rdsctl")).get_inventory(request).await).unwrap();
+    let kinds: Vec<Kind> = found.mismatches.iter().map(|mismatch| mismatch.kind()).collect();
+    assert_eq!(kinds, [Kind::ExportDiffers, Kind::ImageWithoutDisk, Kind::SubvolumeWithoutDisk]);
+    assert_eq!((found.volumes, found.snapshots), (1, 0));
+    assert_eq!((world.sim.files(), world.sim.subvolumes()), before);
+}
+
+#[tokio::test]
+async fn qualification_answers_every_question_and_cleans_up() {
+    let world = World::warm().await;
+    let request =
+        QualifyRequest { appliance: "rds1".to_owned(), directory: String::new(), size_bytes: 16 << 20 };
+    let mut client = AppliancesClient::new(world.channel("rdsctl"));
+    let mut stream =
+        client.qualify(within(std::time::Duration::from_secs(60), request)).await.unwrap().into_inner();
+    let mut findings = Vec::new();
+    while let Some(finding) = stream.message().await.unwrap() {
+        findings.push(finding);
+    }
+    assert!(findings.len() > 20, "{}", findings.len());
+    let bad: Vec<_> = findings.iter().filter(|finding| !finding.fine).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    let of = |question: &str| {
+        findings
+            .iter()
+            .find(|finding| finding.question.contains(question))
+            .map(|f| f.finding.clone())
+            .unwrap()
+    };
+    assert_eq!(of("add do to a file"), "it adopts it and leaves its content alone");
+    assert_eq!(of("taken at once"), "thick");
+    assert_eq!(of("removed again"), "yes");
+    assert!(world.sim.files().is_empty() && world.sim.disks().iter().all(|row| row["type"] != "file"));
+    let front = AppliancesClient::new(world.channel("csi-front")).qualify(QualifyRequest::default()).await;
+    assert_eq!(answer(front).unwrap_err().reason, Reason::PermissionDenied);
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub(crate) fn create(new: &NewDisk<'_>) -> Script {
     let mut absent = room(&quote(&new.place.pool), &need.to_string(), "\"\"");
     absent.push(same_filesystem(new.place, "\"\""));
     absent.extend(clear(new.slot, new.place));
+    absent.extend(folder(new.place));
     if new.place.btrfs {
-        absent.extend(folder(new.place));
         absent.push(format!(
             "/disk/btrfs/subvolume/add fs={} name={}",
             quote(&new.place.pool),
