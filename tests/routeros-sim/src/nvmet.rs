@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn taking_down_goes_the_other_way_and_the_last_one_closes_the_port() {
         let (a, b) = (subsystem("nqn.a", ""), subsystem("nqn.b", ""));
-        let steps = plan(&set(&[a.clone(), b.clone()]), &set(&[b.clone()]), LOOPBACK);
+        let steps = plan(&set(&[a.clone(), b.clone()]), &set(std::slice::from_ref(&b)), LOOPBACK);
         assert_eq!(
             words(&steps),
             [
