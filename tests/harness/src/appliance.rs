@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use routeros_sim::{Config, Effect, Fault, Growth, Simulator};
+use routeros_sim::{Config, Costs, Effect, Entry, Fault, Flaky, Growth, Simulator};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -141,6 +141,98 @@ impl Appliance {
     /// Every command takes so many milliseconds from now on.
     pub async fn slow(&self, milliseconds: u64) -> Result<()> {
         self.ask(&json!({ "fault": Fault::always(Effect::DelayMs(milliseconds)) })).await.map(|_| ())
+    }
+
+    /// What it was asked since the journal was last forgotten, with what became of it.
+    pub async fn entries(&self) -> Result<Vec<Entry>> {
+        serde_json::from_value(self.ask(&json!("journal")).await?).context("not a journal")
+    }
+
+    /// The next command that contains `text` runs until it has made so many changes, then stops for good, as if power
+    /// failed there; the connection is cut.
+    pub async fn stop_after(&self, text: &str, changes: u32) -> Result<()> {
+        self.next(Effect::StopAfter(changes), text).await
+    }
+
+    /// The next command that contains `text` loses its connection when it has made so many changes, and goes on.
+    pub async fn drop_after(&self, text: &str, changes: u32) -> Result<()> {
+        self.next(Effect::DropAfter(changes), text).await
+    }
+
+    /// The next command that contains `text` makes so many changes, then neither answers nor goes on.
+    pub async fn hang_after(&self, text: &str, changes: u32) -> Result<()> {
+        self.next(Effect::HangAfter(changes), text).await
+    }
+
+    async fn next(&self, effect: Effect, text: &str) -> Result<()> {
+        self.ask(&json!({ "fault": Fault::next_matching(effect, text) })).await.map(|_| ())
+    }
+
+    /// Nothing goes wrong any more: faults are forgotten, the link is firm.
+    pub async fn clear_faults(&self) -> Result<()> {
+        self.ask(&json!("clear-faults")).await?;
+        self.flaky(0, 0).await
+    }
+
+    /// Every so many-th connection is cut after so many commands; 0 = none.
+    pub async fn flaky(&self, every: u64, after: u64) -> Result<()> {
+        self.ask(&json!({ "flaky": Flaky { every, after } })).await.map(|_| ())
+    }
+
+    /// What commands and changes take in time from now on.
+    pub async fn costs(&self, costs: Costs) -> Result<()> {
+        self.ask(&json!({ "costs": costs })).await.map(|_| ())
+    }
+
+    /// Reboots: returns when it is down; it comes back by itself after so many seconds.
+    pub async fn reboot(&self, seconds: u64) -> Result<()> {
+        self.ask(&json!({ "reboot": seconds })).await.map(|_| ())
+    }
+
+    /// State of a pool from now on: `clean`, `degraded`, `resyncing`, ….
+    pub async fn pool_state(&self, slot: &str, state: &str) -> Result<()> {
+        self.pool(&json!({ "slot": slot, "state": state })).await
+    }
+
+    /// Whether a pool is mounted.
+    pub async fn pool_mounted(&self, slot: &str, mounted: bool) -> Result<()> {
+        self.pool(&json!({ "slot": slot, "mounted": mounted })).await
+    }
+
+    /// Whether a pool has no free byte left.
+    pub async fn pool_full(&self, slot: &str, full: bool) -> Result<()> {
+        self.pool(&json!({ "slot": slot, "full": full })).await
+    }
+
+    async fn pool(&self, change: &Value) -> Result<()> {
+        self.ask(&json!({ "pool": change })).await.map(|_| ())
+    }
+
+    /// Another host key from the next connection on; its fingerprint. [`Self::addresses`] keeps the old one.
+    pub async fn new_host_key(&self) -> Result<String> {
+        let answer = self.ask(&json!("new-host-key")).await?;
+        answer.get("host_key").and_then(Value::as_str).map(str::to_owned).context("not a fingerprint")
+    }
+
+    /// Policies of the user's group from now on, with commas between.
+    pub async fn policies(&self, policies: &str) -> Result<()> {
+        self.ask(&json!({ "policies": policies })).await.map(|_| ())
+    }
+
+    /// Traces of a compromise are found, or not.
+    pub async fn flagged(&self, flagged: bool) -> Result<()> {
+        self.ask(&json!({ "flag": flagged })).await.map(|_| ())
+    }
+
+    /// Every btrfs subvolume.
+    pub async fn subvolumes(&self) -> Result<Vec<Value>> {
+        serde_json::from_value(self.ask(&json!("subvolumes")).await?).context("not subvolumes")
+    }
+
+    /// Runs a command as its administrator would: not in the journal, without faults and costs.
+    pub async fn console(&self, command: &str) -> Result<String> {
+        let answer = self.ask(&json!({ "console": command })).await?;
+        answer.get("output").and_then(Value::as_str).map(str::to_owned).context("not an output")
     }
 
     /// Adds a disk that is not ours, as its administrator would.

@@ -190,6 +190,7 @@ impl Appliance {
         let wanted = exported.filter(|row| yes(row, "nvme-tcp-export")).map(|row| crate::nvmet::Subsystem {
             nqn: text(row, "nvme-tcp-server-nqn"),
             file: self.host_path(&text(row, "file-path")),
+            size: if self.growth == Growth::Live { table::count(row, "file-size") } else { 0 },
             port: u16::try_from(table::count(row, "nvme-tcp-server-port")).unwrap_or(4420),
             allowed_host: text(row, "nvme-tcp-server-allow-host-name"),
         });

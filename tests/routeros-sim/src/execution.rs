@@ -137,11 +137,9 @@ impl<'a> Execution<'a> {
     /// The fault strikes when as many changes are made as it says.
     fn strike(&self) -> Result<(), Failure> {
         match self.fault {
-            Some(Effect::StopAfter(changes)) if changes == self.changes => {
-                self.cut.cancel();
+            Some(Effect::StopAfter(changes) | Effect::HangAfter(changes)) if changes == self.changes => {
                 Err(Failure::Stopped)
             }
-            Some(Effect::HangAfter(changes)) if changes == self.changes => Err(Failure::Stopped),
             Some(Effect::DropAfter(changes)) if changes == self.changes => {
                 self.cut.cancel();
                 Ok(())

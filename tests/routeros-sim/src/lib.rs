@@ -11,6 +11,8 @@ mod control;
 mod device;
 mod execution;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod journal;
 mod language;
 mod menu;

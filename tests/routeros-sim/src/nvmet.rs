@@ -16,9 +16,18 @@ use crate::config::Exports;
 pub(crate) struct Subsystem {
     pub(crate) nqn: String,
     pub(crate) file: PathBuf,
+    /// Size connected hosts are to learn of at once; 0: the kernel tells them when they look again.
+    pub(crate) size: u64,
     pub(crate) port: u16,
     /// Empty: any host.
     pub(crate) allowed_host: String,
+}
+
+impl Subsystem {
+    /// All but the size is the same.
+    fn is_like(&self, other: &Self) -> bool {
+        *self == Self { size: self.size, ..other.clone() }
+    }
 }
 
 /// One thing to do in configfs; paths are below its root.
@@ -89,8 +98,14 @@ fn plan(
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for (nqn, subsystem) in current {
-        if wanted.get(nqn) != Some(subsystem) {
-            take_down(subsystem, &mut steps);
+        match wanted.get(nqn) {
+            Some(after) if after.is_like(subsystem) => {
+                if after.size != subsystem.size {
+                    let attribute = format!("subsystems/{nqn}/namespaces/1/revalidate_size");
+                    steps.push(Step::Write(attribute, "1".to_owned()));
+                }
+            }
+            _ => take_down(subsystem, &mut steps),
         }
     }
     let (before, after) = (ports(current), ports(wanted));
@@ -99,7 +114,7 @@ fn plan(
         open_port(*port, address, &mut steps);
     }
     for (nqn, subsystem) in wanted {
-        if current.get(nqn) != Some(subsystem) {
+        if !current.get(nqn).is_some_and(|before| subsystem.is_like(before)) {
             set_up(subsystem, &mut steps);
         }
     }
@@ -162,6 +177,7 @@ mod tests {
         Subsystem {
             nqn: nqn.to_owned(),
             file: PathBuf::from("/pool/v.img"),
+            size: 0,
             port: 4420,
             allowed_host: host.to_owned(),
         }
@@ -212,7 +228,7 @@ mod tests {
     #[test]
     fn taking_down_goes_the_other_way_and_the_last_one_closes_the_port() {
         let (a, b) = (subsystem("nqn.a", ""), subsystem("nqn.b", ""));
-        let steps = plan(&set(&[a.clone(), b.clone()]), &set(&[b.clone()]), LOOPBACK);
+        let steps = plan(&set(&[a.clone(), b.clone()]), &set(std::slice::from_ref(&b)), LOOPBACK);
         assert_eq!(
             words(&steps),
             [
@@ -233,6 +249,13 @@ mod tests {
             words(&plan(&set(&[subsystem("nqn.e1", "")]), &set(&[subsystem("nqn.e2", "")]), LOOPBACK));
         let at = |wanted: &str| steps.iter().position(|step| step == wanted).unwrap();
         assert!(at("rmdir subsystems/nqn.e1") < at("mkdir subsystems/nqn.e2"), "{steps:?}");
+    }
+
+    #[test]
+    fn growth_is_told_without_taking_anything_down() {
+        let (before, after) = (subsystem("nqn.a", ""), Subsystem { size: 4096, ..subsystem("nqn.a", "") });
+        let steps = plan(&set(&[before]), &set(&[after]), LOOPBACK);
+        assert_eq!(words(&steps), ["1 > subsystems/nqn.a/namespaces/1/revalidate_size"]);
     }
 
     #[test]

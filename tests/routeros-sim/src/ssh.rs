@@ -216,60 +216,59 @@ impl Asked {
         };
         let weak =
             flaky.every > 0 && self.connection.is_multiple_of(flaky.every) && self.number > flaky.after;
-        let (output, changes, outcome) = if weak {
-            self.cut.cancel();
-            (None, 0, Answered::Lost)
+        let done = if weak {
+            Performed::lost(true)
         } else if command.len() > max_line {
-            (Some(b"failure: command is too long\r\n".to_vec()), 0, Answered::Error)
+            Performed::answer(b"failure: command is too long\r\n".to_vec(), Answered::Error)
         } else {
             let effect = world.faults().with(&command);
             self.perform(command, effect).await
         };
-        let output = output.filter(|_| !self.cut.is_cancelled());
-        let outcome = if output.is_none() { Answered::Lost } else { outcome };
-        world.journal().finish(entry, changes, outcome);
+        let output = done.output.filter(|_| !done.cut && !self.cut.is_cancelled());
+        let outcome = if output.is_none() { Answered::Lost } else { done.outcome };
+        // Whoever sees the connection go finds the end in the journal.
+        world.journal().finish(entry, done.changes, outcome);
+        if done.cut {
+            self.cut.cancel();
+        }
         if let Some(output) = output {
             self.say(output).await;
         }
     }
 
-    /// The output (none: nothing is answered), the number of changes, and how it ended.
-    async fn perform(&self, command: String, effect: Option<Effect>) -> (Option<Vec<u8>>, u32, Answered) {
+    async fn perform(&self, command: String, effect: Option<Effect>) -> Performed {
         let power = self.world.power();
         let mut wait = Duration::from_millis(self.world.settings().costs.exec_ms);
         match &effect {
             Some(Effect::Error(text)) => {
-                return (Some(format!("{text}\r\n").into_bytes()), 0, Answered::Error);
+                return Performed::answer(format!("{text}\r\n").into_bytes(), Answered::Error);
             }
-            Some(Effect::Hang) => return (None, 0, Answered::Lost),
-            Some(Effect::Drop) => {
-                self.cut.cancel();
-                return (None, 0, Answered::Lost);
-            }
+            Some(Effect::Hang) => return Performed::lost(false),
+            Some(Effect::Drop) => return Performed::lost(true),
             Some(Effect::DelayMs(more)) => wait += Duration::from_millis(*more),
             _ => {}
         }
         if !wait.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = power.cancelled() => return (None, 0, Answered::Lost),
+                () = power.cancelled() => return Performed::lost(false),
             }
         }
-        let drops = effect == Some(Effect::PerformThenDrop);
+        let (drops, stops) =
+            (effect == Some(Effect::PerformThenDrop), matches!(effect, Some(Effect::StopAfter(_))));
         let (world, cut) = (Arc::clone(&self.world), self.cut.clone());
         let ran = tokio::task::spawn_blocking(move || {
             Execution::for_user(&world, Runtime::current(), cut).with_fault(effect).run(&command)
         });
         // It ends early only when the runtime does.
-        let Ok(ran) = ran.await else { return (None, 0, Answered::Lost) };
-        if drops {
-            self.cut.cancel();
-        }
-        match ran.end {
-            End::Finished => (Some(ran.output), ran.changes, Answered::Ok),
-            End::Failed => (Some(ran.output), ran.changes, Answered::Error),
-            End::Stopped => (None, ran.changes, Answered::Lost),
-        }
+        let Ok(ran) = ran.await else { return Performed::lost(false) };
+        let (output, outcome) = match ran.end {
+            End::Finished => (Some(ran.output), Answered::Ok),
+            End::Failed => (Some(ran.output), Answered::Error),
+            End::Stopped => (None, Answered::Lost),
+        };
+        let cut = drops || stops && output.is_none();
+        Performed { output, changes: ran.changes, outcome, cut }
     }
 
     async fn say(&self, answer: Vec<u8>) {
@@ -278,6 +277,26 @@ impl Asked {
         let _ = self.handle.exit_status_request(self.channel, 0).await;
         let _ = self.handle.eof(self.channel).await;
         let _ = self.handle.close(self.channel).await;
+    }
+}
+
+/// What came of a command.
+struct Performed {
+    /// `None`: nothing is answered.
+    output: Option<Vec<u8>>,
+    changes: u32,
+    outcome: Answered,
+    /// The connection is to be cut.
+    cut: bool,
+}
+
+impl Performed {
+    fn answer(output: Vec<u8>, outcome: Answered) -> Self {
+        Self { output: Some(output), changes: 0, outcome, cut: false }
+    }
+
+    fn lost(cut: bool) -> Self {
+        Self { output: None, changes: 0, outcome: Answered::Lost, cut }
     }
 }
 

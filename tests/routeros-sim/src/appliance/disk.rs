@@ -22,10 +22,8 @@ impl Appliance {
         let row = self.disks.get(id)?;
         let mut seen = shown(id, row);
         match text(row, "type").as_str() {
-            "raid" => {
-                if row.contains_key("mount-point") {
-                    seen.insert("free".to_owned(), Value::Num(self.free_of(row) as i64));
-                }
+            "raid" if row.contains_key("mount-point") => {
+                seen.insert("free".to_owned(), Value::Num(self.free_of(row) as i64));
             }
             "file" => {
                 seen.insert("size".to_owned(), row.get("file-size").cloned().unwrap_or(Value::Num(0)));

@@ -28,7 +28,7 @@ fn walk(root: &Path) -> Vec<Node> {
             let path = entry.path();
             let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            let size = (!about.is_dir()).then(|| about.len());
+            let size = (!about.is_dir()).then_some(about.len());
             let modified = modified.map_or(0, |since| since.as_secs());
             found.push(Node { path: format!("/{relative}"), size, modified });
             if about.is_dir() {
@@ -101,7 +101,7 @@ impl Appliance {
         let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH).duration_since(UNIX_EPOCH);
         Some(Node {
             path: path.to_owned(),
-            size: (!about.is_dir()).then(|| about.len()),
+            size: (!about.is_dir()).then_some(about.len()),
             modified: modified.map_or(0, |since| since.as_secs()),
         })
     }

@@ -208,9 +208,20 @@ impl Parser<'_> {
     }
 }
 
+/// Words that end the path of menus; what follows are arguments.
 fn is_verb(word: &str) -> bool {
-    matches!(
-        word,
-        "find" | "get" | "print" | "set" | "add" | "remove" | "copy" | "monitor-traffic" | "reboot"
-    )
+    const VERBS: [&str; 11] = [
+        "find",
+        "get",
+        "print",
+        "set",
+        "add",
+        "remove",
+        "copy",
+        "monitor-traffic",
+        "smart-info",
+        "trim",
+        "reboot",
+    ];
+    VERBS.contains(&word)
 }

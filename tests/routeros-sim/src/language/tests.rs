@@ -162,3 +162,85 @@ fn a_loop_without_end_ends() {
         Some("failure: script runs too long")
     );
 }
+
+#[test]
+fn elements_are_set_in_place_and_in_depth() {
+    assert_eq!(
+        says(
+            ":local zA {\"k\"={1;2}}; :set ($zA->\"k\"->1) 9; :set ($zA->\"new\") x; :put ($zA->\"k\"->1); :put ($zA->\"new\")"
+        ),
+        "9|x"
+    );
+    assert_eq!(says(":local zA {1}; :set ($zA->1) 2; :put [:len $zA]; :set ($zA->7) 1"), "2|no such element");
+    assert_eq!(says(":local zA \"text\"; :set ($zA->0) 2"), "cannot set an element of str");
+}
+
+#[test]
+fn loops_count_walk_keys_and_repeat() {
+    assert_eq!(says(":for i from=3 to=1 do={ :put $i }"), "3|2|1");
+    assert_eq!(says(":for i from=1 to=9 step=4 do={ :put $i }"), "1|5|9");
+    assert_eq!(says(":foreach zK,zV in={\"a\"=1;\"b\"=2} do={ :put \"$zK is $zV\" }"), "a is 1|b is 2");
+    assert_eq!(says(":foreach zK,zV in={7;8} do={ :put \"$zK is $zV\" }"), "0 is 7|1 is 8");
+    assert_eq!(says(":local zN 0; :do { :set zN ($zN + 1) } while=($zN < 3); :put $zN"), "3");
+    assert_eq!(says(":do { :error boom } on-error={ :put saved }"), "saved");
+}
+
+#[test]
+fn words_bits_lists_and_addresses_are_operators_too() {
+    assert_eq!(says(":put (true and not false); :put (false or(1 = 1))"), "true|true");
+    assert_eq!(
+        says(":put (6 & 3); :put (6 | 3); :put (6 ^ 3); :put (1 << 4); :put (~0); :put (7 % 4)"),
+        "2|7|5|16|-1|3"
+    );
+    assert_eq!(says(":put [:len ({1;2},3)]; :put (({1;2},{3;4})->3)"), "3|4");
+    assert_eq!(says(":put (10.1.2.3 in 10.0.0.0/8); :put (11.1.2.3 in 10.0.0.0/8)"), "true|false");
+    assert_eq!(says(":put (\"abc\" ~ \"bc\")"), "true");
+    assert!(says(":put (\"abc\" ~ \"^a\")").contains("no patterns"));
+}
+
+#[test]
+fn times_compare_and_calculate_and_nothing_else_is_a_time() {
+    assert_eq!(says(":put (1m > 59s); :put (1w2d3h4m5s - 1w)"), "true|2d03:04:05");
+    assert_eq!(says(":put [:typeof 10]; :put [:typeof 10s]; :put [:typeof \"10s\"]"), "num|time|str");
+    assert_eq!(
+        says(":put [:totime \"00:01:00\"]; :put [:tonum 00:01:00]; :put (00:00:01.5 + 1s)"),
+        "00:01:00|60|00:00:02.500"
+    );
+    assert_eq!(says(":if (5s > \"x\") do={}"), "cannot compare time with str");
+    assert_eq!(says(":put ([:timestamp] > 2000w)"), "true");
+    assert_eq!(says(":put [:serialize to=json value={\"t\"=90s}]"), r#"{"t":"00:01:30"}"#);
+}
+
+#[test]
+fn a_line_goes_on_after_a_backslash() {
+    assert_eq!(says(":put \\\n  one; :put \"two\\\n   three\""), "one|twothree");
+    assert_eq!(says(":put one\n:put ("), "syntax error (line 2 column 7)");
+}
+
+#[test]
+fn a_return_says_what_it_would_do_instead_of_doing_it() {
+    assert!(says(":return 1").contains("hangs a device"));
+}
+
+#[test]
+fn json_comes_back_as_values() {
+    assert_eq!(
+        says(":put ([:deserialize from=json value=\"{\\\"a\\\":[1,\\\"2\\\",1.5]}\"]->\"a\"->1)"),
+        "2"
+    );
+    assert_eq!(says(":put [:deserialize from=json value=\"{\"]"), "failure: invalid json");
+    assert_eq!(
+        says(":put [:tobool 1]; :put [:toip 1.2.3.4]; :put [:typeof [:toip x]]"),
+        "true|1.2.3.4|nothing"
+    );
+}
+
+#[test]
+fn a_loop_that_doubles_does_not_eat_the_memory() {
+    let doubled = ":local zA \"0123456789abcdef\"; :while (true) do={ :set zA ($zA.$zA) }";
+    assert_eq!(says(doubled), "failure: out of memory");
+    let listed = ":local zA {1}; :while (true) do={ :set zA ($zA,$zA) }";
+    assert_eq!(says(listed), "failure: out of memory");
+    let nested = ":local zA {1;2}; :while (true) do={ :set zA {$zA;$zA} }";
+    assert_eq!(says(nested), "failure: out of memory");
+}

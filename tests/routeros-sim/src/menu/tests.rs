@@ -1,3 +1,7 @@
+mod btrfs;
+mod file;
+mod machine;
+
 use tokio::sync::mpsc;
 
 use crate::appliance::Appliance;

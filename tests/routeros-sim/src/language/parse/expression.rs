@@ -126,14 +126,15 @@ impl Parser<'_> {
 
     /// A word; what begins with a digit may hold dots: `10.0.0.1`, `00:00:01.5`.
     fn operand_word(&mut self, first: u8) -> String {
-        if self.surrounding == Surrounding::Conditions {
-            return self.scan.take_while(|byte| is_operand_word(byte) || byte == b'.' || byte == b'@');
+        let dots = self.surrounding == Surrounding::Conditions;
+        let takes = |byte: u8| is_operand_word(byte) || dots && (byte == b'.' || byte == b'@');
+        let mut word = String::new();
+        // An arrow ends a word: `($a->0->"k")`.
+        while self.scan.peek().is_some_and(takes) && !self.scan.comes("->") {
+            word.extend(self.scan.next().map(char::from));
         }
-        let mut word = self.scan.take_while(is_operand_word);
-        let dotted = |word: &str| {
-            word.bytes().all(|byte| byte.is_ascii_digit() || b":.".contains(&byte)) && !word.is_empty()
-        };
-        while first.is_ascii_digit() && dotted(&word) && self.scan.peek() == Some(b'.') {
+        let dotted = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit() || b":.".contains(&byte));
+        while !dots && first.is_ascii_digit() && dotted(&word) && self.scan.peek() == Some(b'.') {
             let before = self.scan.position();
             self.scan.next();
             let more = self.scan.take_while(|byte| byte.is_ascii_digit());
@@ -142,6 +143,11 @@ impl Parser<'_> {
                 break;
             }
             word = format!("{word}.{more}");
+        }
+        // The length of a network.
+        if word.matches('.').count() == 3 && self.scan.take("/") {
+            let length = self.scan.take_while(|byte| byte.is_ascii_digit());
+            word = format!("{word}/{length}");
         }
         word
     }

@@ -1,92 +1,14 @@
-//! The simulated appliance through its real sockets: SSH, the storage portal, the control port.
+//! SSH, the storage portal, the control port.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
-
-use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_sim::{Config, Effect, Fault, Growth, Simulator};
-use russh::client::{self, Handle};
-use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
-use russh::{ChannelMsg, Disconnect};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use russh::Disconnect;
+use serde_json::json;
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 
-struct Client(String);
-
-impl client::Handler for Client {
-    type Error = russh::Error;
-    async fn check_server_key(
-        &mut self,
-        key: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        let russh::keys::PublicKeyOrCertificate::PublicKey { key, .. } = key else {
-            return Ok(false);
-        };
-        Ok(key.fingerprint(HashAlg::Sha256).to_string() == self.0)
-    }
-}
-
-fn key() -> PrivateKey {
-    PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()
-}
-
-async fn start(growth: Growth) -> (tempfile::TempDir, Simulator, PrivateKey) {
-    let folder = tempfile::tempdir().unwrap();
-    let user = key();
-    let mut config =
-        Config::new(folder.path().to_owned(), "csi", vec![user.public_key().to_openssh().unwrap()]);
-    config.growth = growth;
-    (folder, Simulator::start(config).await.unwrap(), user)
-}
-
-async fn login(simulator: &Simulator, key: &PrivateKey) -> Option<Handle<Client>> {
-    let config = Arc::new(client::Config { nodelay: true, ..Default::default() });
-    let handler = Client(simulator.host_key_fingerprint());
-    let mut session = client::connect(config, simulator.ssh_addr(), handler).await.unwrap();
-    let key = PrivateKeyWithHashAlg::new(Arc::new(key.clone()), None);
-    session.authenticate_publickey("csi", key).await.unwrap().success().then_some(session)
-}
-
-/// Output and exit status; `None` when the connection was cut before the end.
-async fn exec(session: &Handle<Client>, command: &str) -> Option<(String, u32)> {
-    let mut channel = session.channel_open_session().await.ok()?;
-    channel.exec(true, command).await.ok()?;
-    let (mut output, mut status) = (Vec::new(), None);
-    while let Some(message) = channel.wait().await {
-        match message {
-            ChannelMsg::Data { data } => output.extend_from_slice(&data),
-            ChannelMsg::ExitStatus { exit_status } => status = Some(exit_status),
-            _ => {}
-        }
-    }
-    Some((String::from_utf8(output).unwrap(), status?))
-}
-
-struct Host(BufReader<TcpStream>);
-
-impl Host {
-    async fn connect(simulator: &Simulator, nqn: &str) -> (Self, Value) {
-        let mut host = Self(BufReader::new(TcpStream::connect(simulator.portal_addr()).await.unwrap()));
-        host.say(&json!({ "connect": { "nqn": nqn, "hostnqn": "nqn.host", "hostid": "id" } })).await;
-        let answer = host.hear().await.unwrap();
-        (host, answer)
-    }
-
-    async fn say(&mut self, message: &Value) {
-        self.0.get_mut().write_all(format!("{message}\n").as_bytes()).await.unwrap();
-    }
-
-    /// `None` when the appliance has closed the session.
-    async fn hear(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        let read = tokio::time::timeout(Duration::from_secs(10), self.0.read_line(&mut line))
-            .await
-            .expect("in time");
-        (read.unwrap_or(0) > 0).then(|| serde_json::from_str(&line).unwrap())
-    }
-}
+use crate::client::{Host, exec, key, login, start};
 
 const ADD: &str = "/disk/add type=file slot=v1 file-path=raid1/v1.img file-size=1048576";
 const EXPORT: &str = "/disk/set v1 nvme-tcp-server-nqn=nqn.x:v1.e1 nvme-tcp-export=yes";
