@@ -71,19 +71,31 @@ pub(crate) async fn create(scene: Scene<'_>, order: &Order) -> Result<Ensured, F
             content::volume_from(&new, source, order.limit, asked, &places, &mark::head(scene.cluster))
         }
     };
+    let required = order.required.max(order.minimum);
     let wanted = Wanted {
-        required: order.required.max(order.minimum),
+        // A copy that was interrupted before it had its size is finished below.
+        required: if order.source.is_some() { 0 } else { required },
         limit: order.limit,
         class: order.class,
         directory: order.place_matters.then_some(place.directory.as_str()),
         source: code.as_deref(),
     };
-    scene
+    let ensured = scene
         .decide(&command, |seen| {
             let volume = plan::volume(seen.answer, scene.cluster, &order.slot, &places)?;
             plan::created(seen, wanted, volume)
         })
-        .await
+        .await?;
+    let have = &ensured.volume;
+    if have.row.size.bytes() >= required {
+        return Ok(ensured);
+    }
+    if have.mark.epoch > Epoch::default() {
+        let refusal = Refusal::Incompatible(format!("it has {}, required are {size}", have.row.size));
+        return Err(refusal.of(&have.mark));
+    }
+    let grown = expand(scene, &order.slot, size, order.limit).await.map_err(Failure::unsettled)?;
+    Ok(Ensured { volume: grown.volume, created: ensured.created })
 }
 
 /// A cluster that was made anew has another identity, and would make its volumes a second time beside the old ones. So

@@ -4,6 +4,7 @@
 
 mod attachment;
 mod content;
+mod crash;
 mod late;
 mod operator;
 mod outage;

@@ -240,7 +240,7 @@ async fn a_cluster_that_was_made_anew_makes_nothing_before_it_took_its_volumes_o
     let handle = world.volume("pvc-1").await;
     let before = world.row(&handle).unwrap()["comment"].as_str().unwrap()[3..11].to_owned();
     world.config.cluster_id = Some("made-anew".parse().unwrap());
-    world.restart().await;
+    world.restart();
     world.until_connected().await;
     let fault = world.create(order("pvc-2")).await.unwrap_err();
     assert_eq!((fault.reason, fault.settled), (Reason::NotOurs, true), "{fault}");
@@ -263,7 +263,7 @@ async fn an_appliance_that_is_shared_on_purpose_is_used_at_once() {
     world.volume("pvc-1").await;
     world.config.cluster_id = Some("another".parse().unwrap());
     world.config.appliances[0].shared = true;
-    world.restart().await;
+    world.restart();
     world.until_connected().await;
     assert!(world.create(order("pvc-1")).await.unwrap().created, "names of two clusters never meet");
     assert_eq!(list(&world, 0, "").await.unwrap().volumes.len(), 1);

@@ -32,7 +32,21 @@ pub(crate) struct World {
     folder: TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
     endpoint: String,
+    service: Service,
+}
+
+/// The service in a runtime of its own, so that it can die as a process dies: everything at once.
+struct Service {
+    runtime: Option<tokio::runtime::Runtime>,
     _stop: ShutdownHandle,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl World {
@@ -57,13 +71,13 @@ impl World {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let config = config(tls(&authority, folder.path(), "rds-backend"));
-        let (endpoint, stop) = serve(&config).await;
-        Self { sim, config, folder, authority, endpoint, _stop: stop }
+        let (endpoint, service) = serve(&config);
+        Self { sim, config, folder, authority, endpoint, service }
     }
 
-    /// Starts the service anew with what `config` holds now.
-    pub(crate) async fn restart(&mut self) {
-        (self.endpoint, self._stop) = serve(&self.config).await;
+    /// Lets the service die in the middle of whatever it does, and starts it anew with what `config` holds now.
+    pub(crate) fn restart(&mut self) {
+        (self.endpoint, self.service) = serve(&self.config);
     }
 
     pub(crate) fn channel(&self, role: &str) -> Channel {
@@ -167,12 +181,19 @@ pub(crate) fn order(name: &str) -> EnsureVolumeRequest {
     }
 }
 
-async fn serve(config: &Config) -> (String, ShutdownHandle) {
-    let listeners = Listeners::bind(config).await.unwrap();
-    let endpoint = listeners.grpc.endpoint();
+fn serve(config: &Config) -> (String, Service) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (stop, shutdown) = Shutdown::manual();
-    tokio::spawn(rds_backend::serve(config.clone(), listeners, shutdown));
-    (endpoint, stop)
+    let (told, endpoint) = std::sync::mpsc::channel();
+    let config = config.clone();
+    runtime.spawn(async move {
+        let listeners = Listeners::bind(&config).await.unwrap();
+        told.send(listeners.grpc.endpoint()).unwrap();
+        // How it ends is the test's affair.
+        let _ = rds_backend::serve(config, listeners, shutdown).await;
+    });
+    let endpoint = endpoint.recv().unwrap();
+    (endpoint, Service { runtime: Some(runtime), _stop: stop })
 }
 
 fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {

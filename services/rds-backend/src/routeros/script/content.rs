@@ -32,27 +32,18 @@ fn source(source: &Slot, places: &[Place], head: &str) -> Vec<String> {
     statements
 }
 
-/// Makes the subvolume as a copy of that of `source`.
-fn copied(source: &Slot, to: &Slot, place: &Place) -> String {
-    format!(
-        "/disk/btrfs/subvolume/add fs={} parent={} name={}",
-        quote(&place.pool),
+/// Copies the subvolume of `source` to where its folder is: a copy stays on its filesystem. Clears away first what an
+/// interrupted copy has left. Expects what [`source`] sets and the row `zP` of the pool.
+fn copied(source: &Slot, to: &Slot) -> Vec<String> {
+    let mut statements = vec![when(
+        "[:tostr ($zP->\"fs\")] != \"btrfs\"",
+        &[error_with(Code::Copy, "(\"pool \".$zPool.\" is not btrfs\")")],
+    )];
+    statements.extend(clear(to, "$zDir", true));
+    statements.push(format!(
+        "/disk/btrfs/subvolume/add fs=$zPool parent={} name=($zRel.{})",
         quote(source.as_str()),
-        quote(&place.subvolume(to))
-    )
-}
-
-/// Does `then` in the place of those that the image of the source lies in: a copy stays on its filesystem.
-fn in_its_place(places: &[Place], then: impl Fn(&Place) -> Vec<String>) -> Vec<String> {
-    let candidates = places.iter().filter(|place| place.btrfs);
-    let mut statements: Vec<String> =
-        candidates.map(|place| when(&format!("$zDir = {}", quote(&place.directory)), &then(place))).collect();
-    statements.push(when(
-        "$zMade = false",
-        &[error_with(
-            Code::Copy,
-            "(\"pool \".$zPool.\" is not known to be btrfs any more; it is read again\")",
-        )],
+        quote(&format!("/{to}"))
     ));
     statements
 }
@@ -89,17 +80,12 @@ pub(crate) fn snapshot(new: &NewSnapshot<'_>, places: &[Place], head: &str) -> S
         mark::CLAIM,
         mark::MAX_BYTES
     ));
-    absent.extend(in_its_place(places, |place| {
-        let mut steps = clear(new.slot, place);
-        steps.push(copied(new.source, new.slot, place));
-        steps.push(format!(
-            "/disk/add type=file slot={} file-path={} file-size=$zSize mount-filesystem=no nvme-tcp-export=no comment=$zNew",
-            quote(new.slot.as_str()),
-            quote(&place.nested(new.slot)),
-        ));
-        steps.push(":set zMade true".to_owned());
-        steps
-    }));
+    absent.extend(copied(new.source, new.slot));
+    absent.push(format!(
+        "/disk/add type=file slot={} file-path=$zNested file-size=$zSize mount-filesystem=no nvme-tcp-export=no comment=$zNew",
+        quote(new.slot.as_str()),
+    ));
+    absent.push(":set zMade true".to_owned());
     made(Verb::Snapshot, new.slot, &absent)
 }
 
@@ -133,18 +119,13 @@ pub(crate) fn volume_from(
         field(mark::FORMATTED),
         quote(after.get(1..).unwrap_or_default())
     ));
-    absent.extend(in_its_place(places, |place| {
-        let mut steps = clear(new.slot, place);
-        steps.extend(folder(place));
-        steps.push(copied(from, new.slot, place));
-        steps.push(new.add(&quote(&place.nested(new.slot)), "$zSize", "$zNew"));
-        steps.push(when(
-            "$zWant > $zSize",
-            &[format!("/disk/set [/disk/find where slot={}] file-size=$zWant", quote(new.slot.as_str()))],
-        ));
-        steps.push(":set zMade true".to_owned());
-        steps
-    }));
+    absent.extend(copied(from, new.slot));
+    absent.push(new.add("$zNested", "$zSize", "$zNew"));
+    absent.push(when(
+        "$zWant > $zSize",
+        &[format!("/disk/set [/disk/find where slot={}] file-size=$zWant", quote(new.slot.as_str()))],
+    ));
+    absent.push(":set zMade true".to_owned());
     made(Verb::Copy, new.slot, &absent)
 }
 
@@ -154,10 +135,7 @@ pub(crate) fn prove(place: &Place, nonce: &str) -> Script {
     let name = |part: &str| format!("rds-proof-{nonce}-{part}");
     let (source, copy) = (name("a"), name("b"));
     let path = |subvolume: &str| format!("{}/{subvolume}/disk.img", place.directory);
-    let in_fs = |subvolume: &str| {
-        let folder = place.directory.trim_start_matches('/').trim_start_matches(place.pool.as_str());
-        quote(format!("{folder}/{subvolume}").trim_start_matches('/'))
-    };
+    let in_fs = |subvolume: &str| quote(&format!("{}/{subvolume}", place.folder()));
     let file = |subvolume: &str| quote(super::guard::file_name(&path(subvolume)));
     let contents = |subvolume: &str| format!("[:tostr [/file/get {} contents]]", file(subvolume));
     let pool = quote(&place.pool);

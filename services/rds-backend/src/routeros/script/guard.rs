@@ -43,8 +43,13 @@ impl Place {
 
     /// Name of a subvolume, as `/disk/btrfs/subvolume/add` takes it: from the root of the filesystem.
     pub(crate) fn subvolume(&self, slot: &Slot) -> String {
-        let folder = self.directory.trim_start_matches('/').trim_start_matches(self.pool.as_str());
-        format!("{folder}/{slot}").trim_start_matches('/').to_owned()
+        format!("{}/{slot}", self.folder())
+    }
+
+    /// The folder from the root of its filesystem; a configured folder is never the root itself.
+    pub(crate) fn folder(&self) -> String {
+        let inside = self.directory.trim_start_matches('/');
+        inside.split_once('/').map_or("", |(_, folder)| folder).to_owned()
     }
 }
 
@@ -92,29 +97,27 @@ pub(super) fn field(range: std::ops::Range<usize>) -> String {
     format!("[:pick $zOld {} {}]", range.start, range.end)
 }
 
-/// Takes the one row `zIds` holds and proves that it is a file disk whose image lies where we put one. Sets `zId`, `zOld` (the comment), `zPath`, `zPool`, `zDir`, `zNest` (the image lies in a subvolume
-/// of its own).
+/// Takes the one row `zIds` holds and proves that it is a file disk whose image lies where we put one. Sets `zId`, `zOld` (the comment), `zPath`, `zPool`, `zDir`, `zRel` (the folder from the root of its
+/// filesystem) and `zNest` (the image lies in a subvolume of its own).
 pub(super) fn located(slot: &Slot, places: &[Place]) -> Vec<String> {
     let mut statements = vec![
         ":local zId ($zIds->0)".to_owned(),
         ":local zOld [:tostr [/disk/get $zId comment]]".to_owned(),
         ":local zPath [:tostr [/disk/get $zId file-path]]".to_owned(),
         ":if ([:pick $zPath 0 1] != \"/\") do={ :set zPath (\"/\".$zPath) }".to_owned(),
-        ":local zPool \"\"; :local zDir \"\"; :local zNest false".to_owned(),
+        ":local zPool \"\"; :local zDir \"\"; :local zRel \"\"; :local zNest false".to_owned(),
     ];
     for place in places {
-        let found = |path: String, nested: bool| {
-            when(
-                &format!("$zPath = {}", quote(&path)),
-                &[format!(
-                    ":set zPool {}; :set zDir {}; :set zNest {nested}",
-                    quote(&place.pool),
-                    quote(&place.directory)
-                )],
-            )
-        };
-        statements.push(found(place.flat(slot), false));
-        statements.push(found(place.nested(slot), true));
+        let [flat, nested] = place.images(slot).map(|path| quote(&path));
+        statements.push(when(
+            &format!("($zPath = {flat}) || ($zPath = {nested})"),
+            &[format!(
+                ":set zPool {}; :set zDir {}; :set zRel {}; :set zNest ($zPath = {nested})",
+                quote(&place.pool),
+                quote(&place.directory),
+                quote(&place.folder())
+            )],
+        ));
     }
     statements.push(when(
         "[:tostr [/disk/get $zId type]] != \"file\"",
@@ -171,33 +174,32 @@ pub(super) fn users(paths: &[String]) -> String {
     format!("({})", counts.join(" + "))
 }
 
-/// Removes a file by name. That there is none is fine; anything else stops the script.
-pub(super) fn remove_file(path: &str) -> Vec<String> {
-    vec![
-        ":local zLeft \"\"".to_owned(),
-        format!(":onerror zE in={{ /file/remove {} }} do={{ :set zLeft $zE }}", quote(file_name(path))),
-        // What is not found is `nil` or `nothing`, depending on the version.
-        when(
-            "($zLeft != \"\") && ([:typeof [:find $zLeft \"no such item\"]] != \"num\")",
-            &[error_with(Code::Left, "$zLeft")],
-        ),
-    ]
-}
-
 /// Removes what an interrupted command has left of an image for which there is no disk, after proving that no other
-/// disk uses it.
-pub(super) fn clear(slot: &Slot, place: &Place) -> Vec<String> {
-    let mut statements = vec![when(
-        &format!("{} > 0", users(&place.images(slot))),
-        &[error(Code::Foreign, "another disk uses its image")],
-    )];
-    if place.btrfs {
+/// disk uses it. `directory` is an expression. Sets `zFlat` and `zNested`, the paths an image may have there.
+pub(super) fn clear(slot: &Slot, directory: &str, btrfs: bool) -> Vec<String> {
+    let mut statements = vec![
+        format!(":local zFlat ({directory}.{})", quote(&format!("/{slot}.img"))),
+        format!(":local zNested ({directory}.{})", quote(&format!("/{slot}/{IMAGE}"))),
+        ":local zUsers 0; :foreach zF in={$zFlat;$zNested} do={ :local zG [:pick $zF 1 999]; \
+         :set zUsers ($zUsers + [:len [/disk/find where file-path=$zF]] + [:len [/disk/find where file-path=$zG]]) }"
+            .to_owned(),
+        when("$zUsers > 0", &[error(Code::Foreign, "another disk uses its image")]),
+    ];
+    if btrfs {
         statements.push(format!(
             "/disk/btrfs/subvolume/remove [/disk/btrfs/subvolume/find where name={}]",
             quote(slot.as_str())
         ));
     }
-    statements.push(format!(":do {{ {} }}", remove_file(&place.flat(slot)).join("; ")));
+    statements.extend([
+        ":local zLeft \"\"; :onerror zE in={ /file/remove [:pick $zFlat 1 999] } do={ :set zLeft $zE }"
+            .to_owned(),
+        // What is not found is `nil` or `nothing`, depending on the version.
+        when(
+            "($zLeft != \"\") && ([:typeof [:find $zLeft \"no such item\"]] != \"num\")",
+            &[error_with(Code::Left, "$zLeft")],
+        ),
+    ]);
     statements
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn create(new: &NewDisk<'_>) -> Script {
     let need = new.size.bytes().saturating_add(new.reserve.bytes());
     let mut absent = room(&quote(&new.place.pool), &need.to_string(), "\"\"");
     absent.push(same_filesystem(new.place, "\"\""));
-    absent.extend(clear(new.slot, new.place));
+    absent.extend(clear(new.slot, &quote(&new.place.directory), new.place.btrfs));
     absent.extend(folder(new.place));
     if new.place.btrfs {
         absent.push(format!(
