@@ -6,6 +6,7 @@ mod attachment;
 mod content;
 mod crash;
 mod late;
+mod model;
 mod operator;
 mod outage;
 mod volume;

@@ -1,6 +1,8 @@
 //! A simulated appliance, the service in front of it, and a caller of each role.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use chassis::channel::{Channel, Upstream};
@@ -33,6 +35,8 @@ pub(crate) struct World {
     authority: CertifiedIssuer<'static, KeyPair>,
     endpoint: String,
     service: Service,
+    /// One connection per role.
+    channels: Mutex<HashMap<String, Channel>>,
 }
 
 /// The service in a runtime of its own, so that it can die as a process dies: everything at once.
@@ -72,17 +76,22 @@ impl World {
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let config = config(tls(&authority, folder.path(), "rds-backend"));
         let (endpoint, service) = serve(&config);
-        Self { sim, config, folder, authority, endpoint, service }
+        Self { sim, config, folder, authority, endpoint, service, channels: Mutex::default() }
     }
 
     /// Lets the service die in the middle of whatever it does, and starts it anew with what `config` holds now.
     pub(crate) fn restart(&mut self) {
         (self.endpoint, self.service) = serve(&self.config);
+        self.channels.lock().unwrap().clear();
     }
 
     pub(crate) fn channel(&self, role: &str) -> Channel {
-        let tls = tls(&self.authority, self.folder.path(), role);
-        Upstream::new("rds-backend", self.endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
+        let mut channels = self.channels.lock().unwrap();
+        let connect = || {
+            let tls = tls(&self.authority, self.folder.path(), role);
+            Upstream::new("rds-backend", self.endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
+        };
+        channels.entry(role.to_owned()).or_insert_with(connect).clone()
     }
 
     pub(crate) fn volumes(&self) -> VolumesClient<Channel> {
