@@ -92,11 +92,11 @@ impl Appliance {
             }
         }
         self.check_comment(&properties)?;
+        self.check_slot(id, &properties)?;
         if let Some(size) = properties.get("file-size") {
             let size = size.number().and_then(|size| u64::try_from(size).ok());
             self.grow(id, size.ok_or("invalid value for argument file-size")?)?;
         }
-        self.check_slot(id, &properties)?;
         self.disks.update(id, |row| row.extend(properties.into_iter().filter(|(key, _)| key != "file-size")));
         if let Some(row) = self.disks.get(id).filter(|row| yes(row, "nvme-tcp-export")) {
             self.own(&text(row, "file-path"));
