@@ -15,7 +15,11 @@ impl Appliance {
         let mut seen = shown(id, row);
         match text(row, "type").as_str() {
             "raid" if row.contains_key("mount-point") => {
-                seen.insert("free".to_owned(), Value::Num(self.free_of(row) as i64));
+                let (free, size) = (self.free_of(row), count(row, "size"));
+                seen.insert("free".to_owned(), Value::Num(free as i64));
+                // Percent (D).
+                let used = size.saturating_sub(free).saturating_mul(100).checked_div(size);
+                seen.insert("use".to_owned(), Value::Num(used.unwrap_or(0) as i64));
             }
             "file" => {
                 seen.insert("size".to_owned(), row.get("file-size").cloned().unwrap_or(Value::Num(0)));

@@ -245,7 +245,8 @@ impl<'a> Machine<'a> {
     fn command(&mut self, command: &Command) -> Outcome {
         let first = command.words.first().map_or("", |(word, _)| word.as_str());
         if let Some(name) = builtin::name(first, command.words.len()) {
-            return builtin::run(self, name, &command.args);
+            let line = command.words.first().map_or(1, |(_, place)| place.line);
+            return builtin::run(self, name, line, &command.args);
         }
         let mut arguments = Arguments { nested: self.brackets > 0, ..Arguments::default() };
         for arg in &command.args {

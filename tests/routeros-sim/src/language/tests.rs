@@ -221,6 +221,7 @@ fn times_compare_and_calculate_and_nothing_else_is_a_time() {
 fn a_line_goes_on_after_a_backslash() {
     assert_eq!(says(":put \\\n  one; :put \"two\\\n   three\""), "one|twothree");
     assert_eq!(says(":put one\n:put ("), "syntax error (line 2 column 7)");
+    assert_eq!(says(":put one\n:error two"), "one|two (:error; line 2)");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn quickest(run: impl Fn() -> String) -> (Duration, String) {
 #[test]
 fn ten_thousand_rows_are_read_in_a_second_and_one_is_found_at_once() {
     let (_folder, world) = world();
-    let add = ":for i from=1 to=10000 do={ /disk/add type=file slot=\"v$i\" file-path=\"raid1/v$i.img\" file-size=4096 \
+    let add = ":for i from=1 to=10000 do={ /disk/add type=file slot=\"v$i\" file-path=raid1/one.img file-size=4096 \
                nvme-tcp-server-nqn=\"nqn.x:$i\" comment=\"one of many\" }";
     assert_eq!(says(&world, add), "");
     let print = ":put [:serialize to=json value=[/disk/print as-value] options=json.no-string-conversion]";
@@ -62,7 +62,11 @@ fn physical_disks_sensors_and_traffic_are_shown() {
     assert_eq!(says(&world, ":put [/system/health/get [find where name=fan1-speed] type]"), "RPM");
     assert!(says(&world, "/disk/monitor-traffic raid1 once").contains("read-rate: 0"));
     assert_eq!(says(&world, ":put ([/disk/monitor-traffic raid1 once as-value]->0->\"write-rate\")"), "0");
-    assert!(says(&world, "/disk/smart-info nvme1").contains("health: passed"));
+    assert!(says(&world, "/disk/smart-info nvme1").contains("test result: PASSED"));
+    assert_eq!(
+        says(&world, ":put ([/disk/smart-info nvme1 as-value]->1->\"output\")"),
+        "Serial Number: SIM-NVME1"
+    );
     assert!(says(&world, "/system/device-mode/print").contains("flagged: no"));
 }
 
