@@ -90,7 +90,7 @@ impl Appliance {
             max_comment: config.max_comment,
             root,
             disks: Table::new(&["slot", "file-path", "nvme-tcp-server-nqn", "type"]),
-            subvolumes: Table::new(&["name", "fullname", "~path"]),
+            subvolumes: Table::new(&["name", "fullname", "uuid", "~path", "~source"]),
             ledger: Ledger::default(),
             store: Store::create(path, &earlier)?,
             file_ids: HashMap::new(),
@@ -112,7 +112,9 @@ impl Appliance {
         let (mut disks, mut subvolumes, mut groups) = (HashMap::new(), HashMap::new(), HashMap::new());
         for change in earlier {
             match change {
-                Change::Disk(id, Some(row)) => drop(disks.insert(id, row)),
+                Change::Disk(id, Some(row)) if text(&row, "type") == "file" => drop(disks.insert(id, row)),
+                // Pools come from the configuration.
+                Change::Disk(_, Some(_)) => {}
                 Change::Disk(id, None) => drop(disks.remove(&id)),
                 Change::Subvolume(id, Some(row)) => drop(subvolumes.insert(id, row)),
                 Change::Subvolume(id, None) => drop(subvolumes.remove(&id)),
@@ -150,7 +152,8 @@ impl Appliance {
                 .filter(|(_, row)| of_files(row))
                 .map(|(id, row)| Change::Disk(id, Some(row.clone()))),
         );
-        all.extend(self.subvolumes.rows().map(|(id, row)| Change::Subvolume(id, Some(row.clone()))));
+        let made = self.subvolumes.rows().filter(|(_, row)| !yes(row, "default"));
+        all.extend(made.map(|(id, row)| Change::Subvolume(id, Some(row.clone()))));
         let files = self.ledger.below("").into_iter();
         all.extend(files.filter_map(|path| {
             let group = self.ledger.group(&path)?;
@@ -181,6 +184,13 @@ impl Appliance {
         let row = self.disks.get(id).cloned();
         self.keep(&[Change::Disk(id, row)]);
         self.publish();
+    }
+
+    /// A file is gone; if it shared its data, a later one of its name does not.
+    fn release(&mut self, path: &str) -> Option<Change> {
+        let shared = self.ledger.group(path).is_some();
+        self.ledger.remove(path);
+        shared.then(|| Change::Group(path.to_owned(), None))
     }
 
     /// Brings the kernel's target in line with the rows, where exports go there.

@@ -67,6 +67,13 @@ fn change() -> impl Strategy<Value = String> {
         (name(), name()).prop_map(|(slot, file)| {
             format!("/disk/add type=file slot={slot} file-path=pool/v/{file}.img file-size=8192")
         }),
+        (name(), name(), name()).prop_map(|(slot, s, file)| {
+            format!("/disk/add type=file slot={slot} file-path=pool/s{s}/{file}.img file-size=16384")
+        }),
+        Just(
+            "/disk/set pool comment=pools-come-from-the-configuration; /disk/set pool comment=\"\""
+                .to_owned()
+        ),
         (name(), 1..5u32).prop_map(|(slot, size)| format!("/disk/set {slot} file-size={}", size * 8192)),
         name()
             .prop_map(|slot| format!("/disk/set {slot} nvme-tcp-server-nqn=nqn.{slot} nvme-tcp-export=yes")),
@@ -87,7 +94,10 @@ fn seen(world: &World) -> (Vec<serde_json::Value>, Vec<serde_json::Value>, Vec<(
         for row in &mut rows {
             if let Some(row) = row.as_object_mut() {
                 row.remove(".id");
-                row.remove("fs-uuid");
+                // What is said about a pool is not kept.
+                if row.get("type").is_some_and(|kind| kind == "raid") {
+                    row.remove("comment");
+                }
             }
         }
         rows
@@ -112,8 +122,8 @@ proptest! {
 
     #[test]
     fn whenever_a_script_stops_disk_and_memory_agree(
-        script in prop::collection::vec(change(), 1..12),
-        stop in 0..12u32,
+        script in prop::collection::vec(change(), 1..16),
+        stop in 0..16u32,
     ) {
         let folder = tempfile::tempdir().unwrap();
         let world = open(folder.path());

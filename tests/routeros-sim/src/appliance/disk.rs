@@ -23,7 +23,11 @@ impl Appliance {
         let mut seen = shown(id, row);
         match text(row, "type").as_str() {
             "raid" if row.contains_key("mount-point") => {
-                seen.insert("free".to_owned(), Value::Num(self.free_of(row) as i64));
+                let (free, size) = (self.free_of(row), count(row, "size"));
+                seen.insert("free".to_owned(), Value::Num(free as i64));
+                // Percent (D).
+                let used = size.saturating_sub(free).saturating_mul(100).checked_div(size);
+                seen.insert("use".to_owned(), Value::Num(used.unwrap_or(0) as i64));
             }
             "file" => {
                 seen.insert("size".to_owned(), row.get("file-size").cloned().unwrap_or(Value::Num(0)));
@@ -100,11 +104,11 @@ impl Appliance {
             }
         }
         self.check_comment(&properties)?;
+        self.check_slot(id, &properties)?;
         if let Some(size) = properties.get("file-size") {
             let size = size.number().and_then(|size| u64::try_from(size).ok());
             self.grow(id, size.ok_or("invalid value for argument file-size")?)?;
         }
-        self.check_slot(id, &properties)?;
         self.disks.update(id, |row| row.extend(properties.into_iter().filter(|(key, _)| key != "file-size")));
         if let Some(row) = self.disks.get(id).filter(|row| yes(row, "nvme-tcp-export")) {
             self.own(&text(row, "file-path"));

@@ -127,8 +127,8 @@ impl Appliance {
             io::ErrorKind::DirectoryNotEmpty => format!("failure: directory not empty: {path}"),
             _ => format!("failure: {error}"),
         })?;
-        self.ledger.remove(&path);
-        self.keep(&[]);
+        let released = self.release(&path);
+        self.keep(released.as_slice());
         Ok(())
     }
 
@@ -170,16 +170,30 @@ impl Appliance {
         }
     }
 
-    /// `/file/copy`: all bytes, as they are now, also of a file that a disk uses; it needs their space (I: nobody has
-    /// measured whether a device shares them).
+    /// `/file/copy`: all bytes, as they are now, also of a file that a disk uses; folders with all in them (D). It needs
+    /// their space (I: nobody has measured whether a device shares them).
     pub(crate) fn copy_file(&mut self, source: &str, target: &str) -> Result<(), String> {
         let source = self.file_path(source).ok_or("no such item")?;
-        let target = absolute(target).ok_or("invalid value for argument dst")?;
-        let size = self.node(&source).and_then(|node| node.size).ok_or("no such item")?;
-        self.fits(&target, size)?;
-        extents::copy(&self.host_path(&source), &self.host_path(&target))
-            .map_err(|error| format!("failure: {error}"))?;
-        self.ledger.set(&target, size);
+        let target = absolute(target).ok_or("invalid value for argument name")?;
+        let node = self.node(&source).ok_or("no such item")?;
+        if format!("{target}/").starts_with(&format!("{source}/")) {
+            return Err("failure: cannot copy into itself".to_owned());
+        }
+        let inside = |node: &Node| node.path.starts_with(&format!("{source}/"));
+        let mut nodes = vec![node];
+        if nodes[0].size.is_none() {
+            nodes.extend(self.tree().into_iter().filter(inside));
+        }
+        self.fits(&target, nodes.iter().filter_map(|node| node.size).sum())?;
+        for node in nodes {
+            let copy = format!("{target}{}", node.path.strip_prefix(&source).unwrap_or_default());
+            let (from, to) = (self.host_path(&node.path), self.host_path(&copy));
+            let copied = match node.size {
+                Some(_) => extents::copy(&from, &to).map(|size| self.ledger.set(&copy, size)),
+                None => std::fs::create_dir(to),
+            };
+            copied.map_err(|error| format!("failure: {error}"))?;
+        }
         self.keep(&[]);
         Ok(())
     }

@@ -35,6 +35,9 @@ impl Appliance {
         for pool in &config.pools {
             std::fs::create_dir_all(self.host_path(&format!("/{}", pool.slot)))?;
             self.disks.insert(pool_row(pool));
+            if pool.filesystem == "btrfs" {
+                self.add_root(&pool.slot);
+            }
         }
         for member in &config.members {
             self.disks.insert(member_row(member));
@@ -95,8 +98,16 @@ impl Appliance {
     }
 
     pub(super) fn relabel(&mut self, pool: &str, label: &str) {
+        let before = self.label_of(pool);
         if let Some(id) = self.disks.with("slot", pool.as_bytes()).first() {
             self.disks.update(*id, |row| drop(row.insert("fs-label".to_owned(), Value::text(label))));
+        }
+        for id in self.subvolumes.ids() {
+            self.subvolumes.update(id, |row| {
+                if text(row, "fs") == before {
+                    row.insert("fs".to_owned(), Value::text(label));
+                }
+            });
         }
     }
 
@@ -113,7 +124,10 @@ impl Appliance {
                         ("uuid", Value::text(text(row, "fs-uuid"))),
                         ("devs", Value::text(text(row, "slot"))),
                         ("present-devs", Value::text(text(row, "slot"))),
-                        ("data-profile", Value::text("single")),
+                        ("default-subvolume", Value::text("<FS_ROOT>")),
+                        ("total-devs", Value::Num(1)),
+                        ("balance-status", Value::text("")),
+                        ("scrub-status", Value::text("")),
                     ]
                     .map(|(key, value)| (key.to_owned(), value)),
                 )
@@ -123,16 +137,12 @@ impl Appliance {
 
     /// `/disk/btrfs/filesystem/set … label=…`: subvolumes name their filesystem by its label.
     pub(crate) fn set_label(&mut self, pool: &str, label: &str) {
-        let before = self.label_of(pool);
         self.relabel(pool, label);
-        for id in self.subvolumes.ids() {
-            self.subvolumes.update(id, |row| {
-                if text(row, "fs") == before {
-                    row.insert("fs".to_owned(), Value::text(label));
-                }
-            });
-        }
-        let changed = self.subvolumes.rows().map(|(id, row)| Change::Subvolume(id, Some(row.clone())));
+        let changed = self
+            .subvolumes
+            .rows()
+            .filter(|(_, row)| !yes(row, "default"))
+            .map(|(id, row)| Change::Subvolume(id, Some(row.clone())));
         let mut changes: Vec<Change> = changed.collect();
         changes.push(Change::Label(pool.to_owned(), label.to_owned()));
         self.keep(&changes);
@@ -163,7 +173,7 @@ fn pool_row(pool: &Pool) -> Row {
     if pool.filesystem == "btrfs" {
         // The label a format gives by itself (D).
         row.insert("fs-label".to_owned(), Value::text(format!("{}-fs", pool.slot)));
-        row.insert("fs-uuid".to_owned(), Value::text(super::subvolume::uuid()));
+        row.insert("fs-uuid".to_owned(), Value::text(super::subvolume::uuid_of(&pool.slot)));
     }
     row
 }

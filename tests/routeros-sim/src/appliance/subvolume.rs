@@ -1,9 +1,11 @@
 //! `/disk/btrfs/subvolume`: subvolumes are folders; with a parent, folders with a copy of its files as they are now (D).
 //!
-//! The documentation shows: `name=` may be a path relative to the root of the filesystem, whose folder exists; read
-//! back, `name` is the leaf, and rows also have `fullname`, `fs` (the label) and `top-level`. Texts of refusals are
-//! inferred (I), except that a taken name is refused with words that hold `exists` (C).
+//! The documentation shows: `name=` may be a path relative to the root of the filesystem; read back, `name` is the leaf,
+//! and rows also have `fullname`, `fs` (the label), `top-level` (where it lies), `parent` (what it was made from; empty
+//! when that is gone) and `snapshots` (what was made from it). Each filesystem has a root, `<FS_ROOT>`, by itself. Texts
+//! of refusals are inferred (I), except that a taken name is refused with words that hold `exists` (C).
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::Path;
 
@@ -15,14 +17,63 @@ use crate::language::value::Value;
 /// Unknown of devices; the same for all.
 const CREATED: &str = "2026-01-02 03:04:05";
 
-pub(super) fn uuid() -> String {
-    let hex = format!("{:032x}", rand::random::<u128>());
+/// Name of what every filesystem has by itself (D).
+const ROOT: &str = "<FS_ROOT>";
+
+fn uuid() -> String {
+    uuid_text(rand::random())
+}
+
+/// The same for the same pool, also after a restart.
+pub(super) fn uuid_of(seed: &str) -> String {
+    let half = |part: &str| {
+        let mut hasher = DefaultHasher::new();
+        (seed, part).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    uuid_text(half("first") << 64 | half("second"))
+}
+
+fn uuid_text(number: u128) -> String {
+    let hex = format!("{number:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
+fn row_of(properties: impl IntoIterator<Item = (&'static str, Value)>) -> Row {
+    properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 impl Appliance {
+    /// A row as `print` and `get` show it: with what is computed.
     pub(crate) fn subvolume_row(&self, id: u64) -> Option<Row> {
-        self.subvolumes.get(id).map(|row| shown(id, row))
+        let row = self.subvolumes.get(id)?;
+        let mut seen = shown(id, row);
+        let name = |id: &u64| self.subvolumes.get(*id).map(|row| text(row, "name"));
+        let source = row.get("~source").map(Value::bytes).unwrap_or_default();
+        let parent = self.subvolumes.with("uuid", &source).first().and_then(name);
+        seen.insert("parent".to_owned(), Value::text(parent.unwrap_or_default()));
+        let snapshots = self.subvolumes.with("~source", text(row, "uuid").as_bytes());
+        seen.insert("snapshots".to_owned(), Value::list(snapshots.iter().filter_map(name).map(Value::text)));
+        Some(seen)
+    }
+
+    /// The root of a btrfs pool, which comes with it.
+    pub(super) fn add_root(&mut self, pool: &str) {
+        self.subvolumes.insert(row_of([
+            ("name", Value::text(ROOT)),
+            ("fullname", Value::text(ROOT)),
+            ("fs", Value::text(self.label_of(pool))),
+            ("uuid", Value::text(uuid_of(&format!("{pool} root")))),
+            ("top-level", Value::text("")),
+            ("default", Value::Bool(true)),
+            ("read-only", Value::Bool(false)),
+            ("snapshot", Value::Bool(false)),
+            ("dead", Value::Bool(false)),
+            ("creation-time", Value::text(CREATED)),
+            ("subvolume-id", Value::Num(5)),
+            ("generation", Value::Num(5)),
+            ("~path", Value::text(format!("/{pool}"))),
+        ]));
     }
 
     /// Refuses what lies in a read-only subvolume.
@@ -90,32 +141,7 @@ impl Appliance {
         let source = parent.and_then(|id| self.subvolumes.get(id)).map(|row| text(row, "~path"));
         let copied = self.fill(source.as_deref(), &path).map_err(|error| format!("failure: {error}"))?;
 
-        let fullname = name.trim_start_matches('/');
-        let (folder, leaf) = fullname.rsplit_once('/').unwrap_or(("", fullname));
-        let top = self.surrounding(&path).map(|row| text(row, "name")).unwrap_or_default();
-        let read_only = yes(properties, "read-only");
-        let object = self.next_object;
-        self.next_object += 1;
-        let source_name = parent.and_then(|id| self.subvolumes.get(id)).map(|row| text(row, "name"));
-        let mut row = Row::from(
-            [
-                ("name", Value::text(leaf)),
-                ("fullname", Value::text(fullname)),
-                ("fs", Value::text(label)),
-                ("uuid", Value::text(uuid())),
-                ("parent", Value::text(source_name.unwrap_or_default())),
-                ("top-level", Value::text(if folder.is_empty() { String::new() } else { top })),
-                ("read-only", Value::Bool(read_only)),
-                ("snapshot", Value::Bool(parent.is_some())),
-                ("creation-time", Value::text(CREATED)),
-                ("subvolume-id", Value::Num(object as i64)),
-                ("generation", Value::Num(object as i64)),
-                ("~path", Value::text(path.as_str())),
-            ]
-            .map(|(key, value)| (key.to_owned(), value)),
-        );
-        let more = ["mount", "mountpoint"].into_iter();
-        row.extend(more.filter_map(|key| Some((key.to_owned(), properties.get(key)?.clone()))));
+        let row = self.new_row(&path, &name, label, parent, properties);
         let id = self.subvolumes.insert(row.clone());
         let mut changes = vec![Change::Subvolume(id, Some(row))];
         for (source, copy) in copied {
@@ -127,6 +153,34 @@ impl Appliance {
         }
         self.keep(&changes);
         Ok(id)
+    }
+
+    fn new_row(&mut self, path: &str, name: &str, label: String, parent: Option<u64>, given: &Row) -> Row {
+        let fullname = name.trim_start_matches('/');
+        let leaf = fullname.rsplit('/').next().unwrap_or(fullname);
+        let top = self.surrounding(path).map(|row| text(row, "name")).unwrap_or_default();
+        let source = parent.and_then(|id| self.subvolumes.get(id)).map(|row| text(row, "uuid"));
+        let object = self.next_object;
+        self.next_object += 1;
+        let mut row = row_of([
+            ("name", Value::text(leaf)),
+            ("fullname", Value::text(fullname)),
+            ("fs", Value::text(label)),
+            ("uuid", Value::text(uuid())),
+            ("top-level", Value::text(top)),
+            ("default", Value::Bool(false)),
+            ("read-only", Value::Bool(yes(given, "read-only"))),
+            ("snapshot", Value::Bool(parent.is_some())),
+            ("dead", Value::Bool(false)),
+            ("mount", Value::Bool(yes(given, "mount"))),
+            ("mountpoint", given.get("mountpoint").cloned().unwrap_or_else(|| Value::text(leaf))),
+            ("creation-time", Value::text(CREATED)),
+            ("subvolume-id", Value::Num(object as i64)),
+            ("generation", Value::Num(object as i64)),
+            ("~path", Value::text(path)),
+        ]);
+        row.extend(source.map(|uuid| ("~source".to_owned(), Value::text(uuid))));
+        row
     }
 
     /// Makes the folder of a subvolume, with the files of `source` in it. It appears whole or not at all.
@@ -172,7 +226,11 @@ impl Appliance {
 
     /// `/disk/btrfs/subvolume/remove`: its files go with it, also of one that is read-only (D).
     pub(crate) fn remove_subvolume(&mut self, id: u64) -> Result<(), String> {
-        let path = self.subvolumes.get(id).map(|row| text(row, "~path")).ok_or("no such item")?;
+        let row = self.subvolumes.get(id).ok_or("no such item")?;
+        if yes(row, "default") {
+            return Err("failure: cannot remove the root subvolume".to_owned());
+        }
+        let path = text(row, "~path");
         let files = self.ledger.below(&path);
         let used = |file: &String| !self.disks.with("file-path", file.as_bytes()).is_empty();
         if files.iter().any(used) {
@@ -183,11 +241,10 @@ impl Appliance {
             return Err("failure: directory not empty".to_owned());
         }
         remove_tree(&self.host_path(&path)).map_err(|error| format!("failure: {error}"))?;
-        for file in files {
-            self.ledger.remove(&file);
-        }
+        let mut changes: Vec<Change> = files.iter().filter_map(|file| self.release(file)).collect();
         self.subvolumes.remove(id);
-        self.keep(&[Change::Subvolume(id, None)]);
+        changes.push(Change::Subvolume(id, None));
+        self.keep(&changes);
         Ok(())
     }
 }

@@ -99,7 +99,7 @@ impl<'a> Given<'a> {
     }
 }
 
-pub(super) fn run(machine: &mut Machine<'_>, name: &str, args: &[Arg]) -> Outcome {
+pub(super) fn run(machine: &mut Machine<'_>, name: &str, line: usize, args: &[Arg]) -> Outcome {
     let given = Given(args);
     match name {
         "local" => {
@@ -117,9 +117,9 @@ pub(super) fn run(machine: &mut Machine<'_>, name: &str, args: &[Arg]) -> Outcom
         "do" => attempt(machine, &given),
         "onerror" => onerror(machine, &given),
         "put" => {
-            let mut line = optional(machine, given.either(0, "message"))?.bytes();
-            line.extend(b"\r\n");
-            machine.print(&line).map(|()| Value::Nothing)
+            let mut text = optional(machine, given.either(0, "message"))?.bytes();
+            text.extend(b"\r\n");
+            machine.print(&text).map(|()| Value::Nothing)
         }
         "log" => optional(machine, given.either(0, "message")).map(|_| Value::Nothing),
         "delay" => {
@@ -130,7 +130,7 @@ pub(super) fn run(machine: &mut Machine<'_>, name: &str, args: &[Arg]) -> Outcom
         // The suffix is what devices add to a raised error (M).
         "error" => {
             let message = optional(machine, given.either(0, "message"))?.lossy();
-            Failure::new(format!("{message} (:error; line 1)"))
+            Failure::new(format!("{message} (:error; line {line})"))
         }
         // On a device a bare one hangs (M); a simulator that hangs helps nobody.
         "return" => Failure::new("failure: :return is not simulated: outside a function it hangs a device"),

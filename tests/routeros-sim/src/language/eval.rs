@@ -92,6 +92,9 @@ pub(crate) trait Menus {
     }
 }
 
+/// Arrays within arrays.
+const MAX_NESTING: usize = 100;
+
 /// What one line may use (I: a device has its own limits, nobody has measured them).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -232,13 +235,18 @@ impl<'a> Machine<'a> {
         }
         self.hold(&value)?;
         let last = keys.last().unwrap_or(first).clone();
-        operate::put(self.slot(name)?, &last, value)
+        let slot = self.slot(name)?;
+        let before = operate::put(slot, &last, value)?;
+        shallow(slot)?;
+        self.held = self.held.saturating_sub(before.weight());
+        Ok(())
     }
 
     fn command(&mut self, command: &Command) -> Outcome {
         let first = command.words.first().map_or("", |(word, _)| word.as_str());
         if let Some(name) = builtin::name(first, command.words.len()) {
-            return builtin::run(self, name, &command.args);
+            let line = command.words.first().map_or(1, |(_, place)| place.line);
+            return builtin::run(self, name, line, &command.args);
         }
         let mut arguments = Arguments { nested: self.brackets > 0, ..Arguments::default() };
         for arg in &command.args {
@@ -337,7 +345,9 @@ impl<'a> Machine<'a> {
             }
             array.push((key, item));
         }
-        Ok(Value::array(array))
+        let array = Value::array(array);
+        shallow(&array)?;
+        Ok(array)
     }
 
     /// Compiles a text without running it (M): what it compiles to, or the compiler's complaint.
@@ -347,5 +357,14 @@ impl<'a> Machine<'a> {
             Ok(()) => format!("(evl {})", String::from_utf8_lossy(source)),
             Err(SyntaxError(text)) => text,
         })
+    }
+}
+
+/// A list in a list in a list … must end somewhere: it is walked by functions that call themselves.
+fn shallow(value: &Value) -> Result<(), Failure> {
+    if value.is_deeper_than(MAX_NESTING) {
+        Failure::new("failure: array is nested too deeply")
+    } else {
+        Ok(())
     }
 }

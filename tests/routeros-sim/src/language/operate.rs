@@ -153,8 +153,8 @@ fn position(items: &[(Option<String>, Value)], key: &Value) -> Option<usize> {
     }
 }
 
-/// `:set ($a->"key") value`: an element that is not there is made.
-pub(super) fn put(array: &mut Value, key: &Value, value: Value) -> Result<(), Failure> {
+/// `:set ($a->"key") value`: an element that is not there is made. Gives what was there before.
+pub(super) fn put(array: &mut Value, key: &Value, value: Value) -> Outcome {
     if matches!(array, Value::Nothing) {
         *array = Value::array(Vec::new());
     }
@@ -163,12 +163,12 @@ pub(super) fn put(array: &mut Value, key: &Value, value: Value) -> Result<(), Fa
     };
     let items = Arc::make_mut(items);
     match (position(items, key), key) {
-        (Some(at), _) => items[at].1 = value,
+        (Some(at), _) => return Ok(std::mem::replace(&mut items[at].1, value)),
         (None, Value::Num(at)) if usize::try_from(*at) == Ok(items.len()) => items.push((None, value)),
         (None, Value::Num(_)) => return Failure::new("no such element"),
         (None, key) => items.push((Some(key.lossy()), value)),
     }
-    Ok(())
+    Ok(Value::Nothing)
 }
 
 /// `~` with a text that holds no pattern is a search for it. Patterns are not simulated: a wrong reading of one would

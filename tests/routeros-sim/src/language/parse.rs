@@ -5,8 +5,12 @@ mod expression;
 use super::ast::{Arg, Command, Expr, Place};
 use super::scan::{Parsed, Scan};
 
-/// Deepest nesting accepted: a line is 8 KiB, a parser's stack is not endless.
-const MAX_DEPTH: usize = 64;
+/// Deepest nesting accepted: a parser's stack is not endless.
+const MAX_DEPTH: usize = 128;
+
+/// Tallest tree accepted: a long chain of operators is one as well, and trees are walked by functions that call
+/// themselves.
+const MAX_HEIGHT: usize = 256;
 
 /// Parses a whole line.
 pub(crate) fn parse(source: &[u8]) -> Parsed<Vec<Command>> {
@@ -17,7 +21,8 @@ pub(crate) fn parse(source: &[u8]) -> Parsed<Vec<Command>> {
 pub(crate) fn parse_in(source: &[u8], menu: &[String]) -> Parsed<Vec<Command>> {
     let start = Place { line: 1, column: 1 };
     let menu = menu.iter().map(|word| (word.clone(), start)).collect();
-    let mut parser = Parser { scan: Scan::new(source), depth: 0, menu, surrounding: Surrounding::Command };
+    let mut parser =
+        Parser { scan: Scan::new(source), depth: 0, height: 0, menu, surrounding: Surrounding::Command };
     let commands = parser.commands(None)?;
     match parser.scan.peek() {
         None => Ok(commands),
@@ -28,6 +33,8 @@ pub(crate) fn parse_in(source: &[u8], menu: &[String]) -> Parsed<Vec<Command>> {
 struct Parser<'a> {
     scan: Scan<'a>,
     depth: usize,
+    /// At least the height of every tree parsed since somebody set it to 0.
+    height: usize,
     /// Menu of the command whose arguments are being read: `[find …]` in them means that menu (D).
     menu: Vec<(String, Place)>,
     surrounding: Surrounding,
@@ -53,7 +60,9 @@ impl Parser<'_> {
         if self.depth > MAX_DEPTH {
             return self.scan.syntax_error();
         }
+        let outer = std::mem::replace(&mut self.height, 0);
         let parsed = parse(self);
+        self.height = outer.max(self.height + 1);
         self.depth -= 1;
         parsed
     }

@@ -64,6 +64,12 @@ proptest! {
     }
 
     #[test]
+    fn any_chain_of_operators_is_answered(ops in prop::collection::vec(prop::sample::select(vec!["+", ".", "->", "&&", ",", "=(1", "-", "!"]), 0..6000)) {
+        run(format!(":put (1 {} 1)", ops.join(" 1 ")).as_bytes());
+        run(format!("/disk/print where a {} 1", ops.join(" 1 ")).as_bytes());
+    }
+
+    #[test]
     fn any_nesting_is_answered(open in prop::collection::vec(prop::sample::select(vec!["[", "(", "{", "\"$(", "\"$[", ":put ", "!"]), 0..200)) {
         run(open.concat().as_bytes());
     }
@@ -215,6 +221,7 @@ fn times_compare_and_calculate_and_nothing_else_is_a_time() {
 fn a_line_goes_on_after_a_backslash() {
     assert_eq!(says(":put \\\n  one; :put \"two\\\n   three\""), "one|twothree");
     assert_eq!(says(":put one\n:put ("), "syntax error (line 2 column 7)");
+    assert_eq!(says(":put one\n:error two"), "one|two (:error; line 2)");
 }
 
 #[test]
@@ -241,6 +248,10 @@ fn a_loop_that_doubles_does_not_eat_the_memory() {
     assert_eq!(says(doubled), "failure: out of memory");
     let listed = ":local zA {1}; :while (true) do={ :set zA ($zA,$zA) }";
     assert_eq!(says(listed), "failure: out of memory");
+    let deep = ":local zA {1}; :while (true) do={ :set zA {$zA} }";
+    assert_eq!(says(deep), "failure: array is nested too deeply");
+    let inside = ":local zA {1}; :while (true) do={ :set ($zA->0) $zA }";
+    assert_eq!(says(inside), "failure: array is nested too deeply");
     let nested = ":local zA {1;2}; :while (true) do={ :set zA {$zA;$zA} }";
     assert_eq!(says(nested), "failure: out of memory");
 }

@@ -93,6 +93,15 @@ impl Value {
         }
     }
 
+    pub(crate) fn is_deeper_than(&self, levels: usize) -> bool {
+        match self {
+            Self::Array(items) => {
+                levels == 0 || items.iter().any(|(_, item)| item.is_deeper_than(levels - 1))
+            }
+            _ => false,
+        }
+    }
+
     /// A condition; only a boolean is one (D).
     pub(crate) fn truth(&self) -> Option<bool> {
         match self {

@@ -89,7 +89,7 @@ pub(super) fn filesystems(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             if let Some(value) = machine_readable(call, &rows) {
                 return Ok(value);
             }
-            print::table(&["label", "uuid", "devs", "data-profile"], &rows, call.output);
+            print::table(&["label", "default-subvolume", "uuid", "devs"], &rows, call.output);
             Ok(Value::Nothing)
         }
         _ => {

@@ -47,9 +47,16 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             Ok(Value::Nothing)
         }
         "trim" => resolved(call).map(|_| Value::Nothing),
+        "smart-info" => {
+            let rows: Vec<(usize, Row)> = smart(&one(call)?)?.into_iter().enumerate().collect();
+            if let Some(value) = machine_readable(call, &rows) {
+                return Ok(value);
+            }
+            print::lines("output", &rows, call.output);
+            Ok(Value::Nothing)
+        }
         _ => {
-            let row = one(call)?;
-            let row = if verb == "smart-info" { smart(&row)? } else { traffic(&row) };
+            let row = traffic(&one(call)?);
             if call.arguments.has("as-value") {
                 return Ok(Value::list([as_value(&row, None)]));
             }
@@ -138,18 +145,33 @@ fn bytes(value: &Value) -> Option<i64> {
 
 /// Nothing flows in a simulator (D: the names; bits per second).
 fn traffic(row: &Row) -> Row {
-    let mut seen = Row::from([("name".to_owned(), Value::text(text(row, "slot")))]);
-    let rates = ["read-rate", "write-rate", "read-ops-per-second", "write-ops-per-second", "in-flight-ops"];
+    let mut seen = Row::from([("slot".to_owned(), Value::text(text(row, "slot")))]);
+    let rates = [
+        "io-ops",
+        "io-errors",
+        "read-bytes",
+        "read-rate",
+        "read-ops-per-second",
+        "write-bytes",
+        "write-rate",
+        "write-ops-per-second",
+        "in-flight-ops",
+    ];
     seen.extend(rates.map(|name| (name.to_owned(), Value::Num(0))));
     seen
 }
 
-fn smart(row: &Row) -> Result<Row, Failure> {
+/// Lines of a report, each a row with `output` (D). The lines are ours.
+fn smart(row: &Row) -> Result<Vec<Row>, Failure> {
     if text(row, "type") != "hardware" {
         return Failure::new("failure: no S.M.A.R.T. data");
     }
-    let mut seen: Row = row.clone();
-    seen.retain(|key, _| matches!(key.as_str(), "slot" | "model" | "serial" | "temperature"));
-    seen.insert("health".to_owned(), Value::text("passed"));
-    Ok(seen)
+    let lines = [
+        format!("Model Number: {}", text(row, "model")),
+        format!("Serial Number: {}", text(row, "serial")),
+        "SMART overall-health self-assessment test result: PASSED".to_owned(),
+        format!("Temperature: {} Celsius", text(row, "temperature")),
+        "Percentage Used: 1%".to_owned(),
+    ];
+    Ok(lines.into_iter().map(|line| Row::from([("output".to_owned(), Value::text(line))])).collect())
 }

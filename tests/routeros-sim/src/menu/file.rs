@@ -49,12 +49,15 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             call.done.changed = true;
             Ok(Value::Nothing)
         }
+        // Documented is `copy source name=target` (D); `src=` and `dst=` are what programs in the field expect (I).
         _ => {
-            let source = match text(call, "src") {
-                source if source.is_empty() => targets(call).into_iter().next().unwrap_or_default(),
-                source => source,
+            let either = |call: &Call<'_, '_>, name: &str, other: Option<String>| match text(call, name) {
+                given if given.is_empty() => other.unwrap_or_default(),
+                given => given,
             };
-            call.appliance.copy_file(&source, &text(call, "dst"))?;
+            let source = either(call, "src", targets(call).into_iter().next());
+            let target = either(call, "name", Some(text(call, "dst")));
+            call.appliance.copy_file(&source, &target)?;
             call.done.changed = true;
             Ok(Value::Nothing)
         }

@@ -79,19 +79,37 @@ fn shown(key: &str, value: &Value) -> String {
 /// Letter, meaning, and whether a row has it.
 type Flag = (char, &'static str, fn(&Row) -> bool);
 
-const FLAGS: [Flag; 3] = [
+/// Letters and order as documented (D).
+const FLAGS: [Flag; 5] = [
+    ('X', "DISABLED", |row| yes(row, "disabled")),
     ('B', "BLOCK-DEVICE", |_| true),
     ('M', "MOUNTED", |row| row.contains_key("mount-point")),
+    ('r', "RAID-MEMBER", |row| text(row, "type") == "hardware" && row.contains_key("raid-master")),
     ('t', "NVME-TCP-EXPORT", |row| yes(row, "nvme-tcp-export")),
 ];
+
+const OF_SUBVOLUMES: [Flag; 4] = [
+    ('*', "DEFAULT", |row| yes(row, "default")),
+    ('S', "SNAPSHOT", |row| yes(row, "snapshot")),
+    ('r', "READ-ONLY", |row| yes(row, "read-only")),
+    ('M', "MOUNTED", |row| yes(row, "mount")),
+];
+
+fn legend(flags: &[Flag]) -> String {
+    let names: Vec<String> = flags.iter().map(|(letter, name, _)| format!("{letter} - {name}")).collect();
+    format!("Flags: {}\r\n", names.join("; "))
+}
+
+fn set(flags: &[Flag], row: &Row) -> String {
+    flags.iter().map(|(letter, _, has)| if has(row) { *letter } else { ' ' }).collect()
+}
 
 /// `/disk/print`, with and without `detail`.
 pub(super) fn disks(rows: &[(usize, Row)], detail: bool, width: usize, output: &mut Vec<u8>) {
     // The legend names the flags that occur, and stands there even without rows (M).
     let seen = |(letter, _, has): &Flag| *letter == 'B' || rows.iter().any(|(_, row)| has(row));
     let flags: Vec<Flag> = FLAGS.into_iter().filter(seen).collect();
-    let legend: Vec<String> = flags.iter().map(|(letter, name, _)| format!("{letter} - {name}")).collect();
-    output.extend(format!("Flags: {}\r\n", legend.join("; ")).bytes());
+    output.extend(legend(&flags).bytes());
     if !detail {
         if !rows.is_empty() {
             columns(&["slot", "model", "size", "free", "fs", "comment"], rows, &flags, output);
@@ -99,8 +117,7 @@ pub(super) fn disks(rows: &[(usize, Row)], detail: bool, width: usize, output: &
         return;
     }
     for (number, row) in rows {
-        let set: String = flags.iter().map(|(letter, _, has)| if has(row) { *letter } else { ' ' }).collect();
-        let mut lines = Wrapped::new(format!("{number:2} {set}"), width);
+        let mut lines = Wrapped::new(format!("{number:2} {}", set(&flags, row)), width);
         if let Some(comment) = row.get("comment").filter(|comment| comment.len() > 0) {
             lines.word(&format!(";;; {}", comment.lossy()));
             lines.end_line();
@@ -174,14 +191,19 @@ impl Wrapped {
     }
 }
 
-/// `/disk/btrfs/subvolume/print` (I: the documentation shows no output of it).
+/// `/disk/btrfs/subvolume/print` (D: the flags; I: the rest, the documentation shows no output of it).
 pub(super) fn subvolumes(rows: &[(usize, Row)], detail: bool, width: usize, output: &mut Vec<u8>) {
+    let seen = |(.., has): &Flag| rows.iter().any(|(_, row)| has(row));
+    let flags: Vec<Flag> = OF_SUBVOLUMES.into_iter().filter(seen).collect();
+    output.extend(legend(&flags).bytes());
     if !detail {
-        return table(&["name", "fs", "fullname", "read-only", "snapshot", "creation-time"], rows, output);
+        return columns(&["name", "fs", "top-level", "parent", "creation-time"], rows, &flags, output);
     }
     for (number, row) in rows {
-        let mut lines = Wrapped::new(format!("{number:2}"), width);
-        for (key, value) in row.iter().filter(|(key, _)| *key != ".id") {
+        let mut lines = Wrapped::new(format!("{number:2} {}", set(&flags, row)), width);
+        let flagged =
+            |key: &str| matches!(key, ".id" | "default" | "snapshot" | "read-only" | "dead" | "mount");
+        for (key, value) in row.iter().filter(|(key, _)| !flagged(key)) {
             lines.word(&format!("{key}={}", shown(key, value)));
         }
         lines.finish(output);
@@ -214,7 +236,7 @@ fn columns(names: &[&str], rows: &[(usize, Row)], flags: &[Flag], output: &mut V
     let start = 3 + flags.len() + usize::from(!flags.is_empty());
     let mut lines = vec![format!("{:<start$}{}", "#", padded(&upper, &widths))];
     for (number, row) in rows {
-        let set: String = flags.iter().map(|(letter, _, has)| if has(row) { *letter } else { ' ' }).collect();
+        let set = set(flags, row);
         let cells: Vec<String> = used.iter().map(|name| cell(name, row).unwrap_or_default()).collect();
         lines.push(format!("{:<start$}{}", format!("{number} {set}"), padded(&cells, &widths)));
     }
@@ -226,6 +248,17 @@ fn columns(names: &[&str], rows: &[(usize, Row)], flags: &[Flag], output: &mut V
 fn padded(cells: &[String], widths: &[usize]) -> String {
     let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
     cells.collect::<Vec<_>>().join("  ")
+}
+
+/// One column, without numbers, each line padded to the longest (D).
+pub(super) fn lines(name: &str, rows: &[(usize, Row)], output: &mut Vec<u8>) {
+    let texts: Vec<String> = rows.iter().map(|(_, row)| text(row, name)).collect();
+    let width = texts.iter().map(String::len).max().unwrap_or(0);
+    let upper = name.to_uppercase();
+    output.extend(format!("Columns: {upper}\r\n{upper:<width$}\r\n").bytes());
+    for text in texts {
+        output.extend(format!("{text:<width$}\r\n").bytes());
+    }
 }
 
 /// `/system/resource/print`.

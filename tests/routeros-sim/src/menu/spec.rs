@@ -116,7 +116,7 @@ const SPECS: &[Spec] = &[
     spec("file", "find", &[], ALWAYS, Policy::Read),
     spec("file", "get", GET, ALWAYS, Policy::Read),
     spec("file", "add", &["name", "type", "contents"], ALWAYS, Policy::Write),
-    spec("file", "copy", &["src", "dst"], COPIES, Policy::Write),
+    spec("file", "copy", &["numbers", "name", "src", "dst"], COPIES, Policy::Write),
     spec("file", "remove", NUMBERS, ALWAYS, Policy::Files),
     spec("system resource", "print", PRINT, ALWAYS, Policy::Read),
     spec("system resource", "get", &["value-name"], ALWAYS, Policy::Read),

@@ -1,6 +1,6 @@
 //! Expressions: operators by their power, operands, texts with their escapes.
 
-use super::{Parser, Surrounding, is_word};
+use super::{MAX_HEIGHT, Parser, Surrounding, is_word};
 use crate::language::ast::{Expr, Op, Part};
 use crate::language::scan::Parsed;
 
@@ -55,21 +55,23 @@ impl Parser<'_> {
 
     /// Operator precedence climbing.
     pub(super) fn expression(&mut self, floor: u8) -> Parsed<Expr> {
+        let outer = std::mem::replace(&mut self.height, 0);
         let mut left = self.deeper(Self::operand)?;
         loop {
             let before = self.scan.position();
             self.skip();
-            let Some((op, power)) = self.operator() else {
+            let Some((op, power)) = self.operator().filter(|(_, power)| *power >= floor) else {
                 self.scan.back_to(before);
+                self.height = self.height.max(outer);
                 return Ok(left);
             };
-            if power < floor {
-                self.scan.back_to(before);
-                return Ok(left);
-            }
             self.skip();
             let right = self.deeper(|parser| parser.expression(power + 1))?;
             left = Expr::Binary(op, Box::new(left), Box::new(right));
+            self.height += 1;
+            if self.height > MAX_HEIGHT {
+                return self.scan.syntax_error();
+            }
         }
     }
 

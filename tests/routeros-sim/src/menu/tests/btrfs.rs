@@ -157,9 +157,51 @@ fn subvolumes_and_what_they_share_are_there_after_a_restart() {
     );
     let seen = |world: &World| (world.subvolumes(), free(world));
     let before = seen(&world);
-    assert_eq!((before.0.len(), before.1), (2, 3 * GIB));
+    assert_eq!((before.0.len(), before.1), (3, 3 * GIB));
     drop(world);
     let world = opened(&config);
     assert_eq!(seen(&world), before);
-    assert_eq!(says(&world, ":put [:len [/disk/btrfs/subvolume/find where fs=Disk]]"), "2");
+    assert_eq!(says(&world, ":put [:len [/disk/btrfs/subvolume/find where fs=Disk]]"), "3");
+}
+
+#[test]
+fn a_filesystem_has_a_root_by_itself_that_cannot_be_removed_but_copied() {
+    let (_folder, world) = world();
+    with_volume(&world);
+    says(&world, "/disk/remove csi-a");
+    assert_eq!(says(&world, ":put [/disk/btrfs/subvolume/get [find where default] name]"), "<FS_ROOT>");
+    assert_eq!(
+        says(&world, ":put [/disk/btrfs/subvolume/get [find where name=csi-a] top-level]"),
+        "<FS_ROOT>"
+    );
+    let remove = "/disk/btrfs/subvolume/remove [find where default]";
+    assert_eq!(says(&world, remove), "failure: cannot remove the root subvolume");
+    says(&world, "/file/add name=pool/note.txt contents=x");
+    assert_eq!(
+        says(&world, "/disk/btrfs/subvolume/add fs=pool parent=\"<FS_ROOT>\" name=all read-only=yes"),
+        ""
+    );
+    let files: Vec<String> = world.appliance().files().into_iter().map(|(path, _)| path).collect();
+    let expected = ["/pool/all/note.txt", "/pool/note.txt", "/pool/volumes/csi-a/csi-a.img"];
+    assert_eq!(files, expected, "what lies in a subvolume of its own is not in it");
+    let print = says(&world, "/disk/btrfs/subvolume/print");
+    assert!(print.starts_with("Flags: * - DEFAULT; S - SNAPSHOT; r - READ-ONLY\r\n"), "{print}");
+}
+
+#[test]
+fn a_snapshot_names_its_source_as_long_as_there_is_one() {
+    let (_folder, world) = world();
+    with_volume(&world);
+    says(&world, "/disk/remove csi-a");
+    says(
+        &world,
+        "/disk/btrfs/subvolume/add fs=pool parent=csi-a name=s1; /disk/btrfs/subvolume/add fs=pool parent=csi-a name=s2",
+    );
+    let of = |name: &str, property: &str| {
+        says(&world, &format!(":put [/disk/btrfs/subvolume/get [find where name={name}] {property}]"))
+    };
+    assert_eq!((of("s1", "parent"), of("csi-a", "snapshots")), ("csi-a".to_owned(), "s1;s2".to_owned()));
+    assert_eq!(says(&world, ":put [/disk/btrfs/subvolume/print count-only where parent=csi-a]"), "2");
+    says(&world, "/disk/btrfs/subvolume/remove [find where name=csi-a]");
+    assert_eq!((of("s1", "parent"), of("s1", "snapshot")), (String::new(), "true".to_owned()));
 }

@@ -24,6 +24,15 @@ fn a_copy_has_the_bytes_of_a_disk_in_use_and_takes_their_space() {
 }
 
 #[test]
+fn a_folder_is_copied_with_all_in_it_but_not_into_itself() {
+    let (_folder, world) = world();
+    says(&world, "/file/add name=raid1/a type=directory; /file/add name=raid1/a/x.txt contents=one");
+    assert_eq!(says(&world, "/file/copy raid1/a name=raid1/b"), "");
+    assert_eq!(std::fs::read(world.appliance().host_path("/raid1/b/x.txt")).unwrap(), b"one");
+    assert_eq!(says(&world, "/file/copy raid1/a name=raid1/a/b"), "failure: cannot copy into itself");
+}
+
+#[test]
 fn copies_came_with_7_23() {
     let (_folder, world) = world_of("7.22.9 (stable)");
     let copy = "/file/copy src=raid1/v1.img dst=raid1/v2.img";
