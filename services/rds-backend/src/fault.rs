@@ -184,6 +184,10 @@ impl From<Rejection> for Failure {
         let Rejection::Ours { code, detail } = &rejection else {
             return Self::Rejected(rejection);
         };
+        if *code == Code::Left {
+            // In the appliance's own words.
+            return Self::Rejected(Rejection::parse(detail));
+        }
         let (text, mark) = split_mark(detail);
         Self::Refused {
             refusal: Refusal::of_script(*code, text, mark.as_ref()),

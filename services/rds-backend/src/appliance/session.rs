@@ -4,6 +4,7 @@
 //! dropping one sends nothing. Output is drained to its end, since an undrained channel stalls all others. There is no
 //! SSH keepalive, RouterOS does not answer it: TCP keepalive and a real question to an idle connection do its work.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,6 +63,11 @@ pub(crate) enum ConnectError {
         "user {0:?} is refused; import the public key with /user/ssh-keys/import and check the group's policies"
     )]
     LoginRefused(String),
+    /// It takes connections and closes them at once.
+    #[error(
+        "it closed the connection before SSH began; are all sessions in use? /ip/service max-sessions is 20 for everybody"
+    )]
+    ClosedAtOnce,
     /// Any other failure of the protocol.
     #[error("SSH: {0}")]
     Protocol(String),
@@ -78,7 +84,11 @@ impl ConnectError {
     pub(crate) fn needs_operator(&self) -> bool {
         match self {
             Self::Key(_) | Self::HostKey { .. } | Self::LoginRefused(_) | Self::TooOld(_) => true,
-            Self::Network(_) | Self::TimedOut | Self::Protocol(_) | Self::NoVersion(_) => false,
+            Self::Network(_)
+            | Self::TimedOut
+            | Self::ClosedAtOnce
+            | Self::Protocol(_)
+            | Self::NoVersion(_) => false,
         }
     }
 }
@@ -347,7 +357,15 @@ struct Pin {
 
 impl From<russh::Error> for ConnectError {
     fn from(error: russh::Error) -> Self {
-        Self::Protocol(error.to_string())
+        match error {
+            russh::Error::HUP | russh::Error::Disconnect => Self::ClosedAtOnce,
+            russh::Error::IO(error)
+                if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+            {
+                Self::ClosedAtOnce
+            }
+            other => Self::Protocol(other.to_string()),
+        }
     }
 }
 

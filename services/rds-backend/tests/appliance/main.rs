@@ -9,5 +9,6 @@ mod late;
 mod model;
 mod operator;
 mod outage;
+mod trouble;
 mod volume;
 mod world;

@@ -128,6 +128,11 @@ impl World {
         self.create(order(name)).await.unwrap().volume.unwrap().handle
     }
 
+    /// A volume as asked; its handle.
+    pub(crate) async fn volume_of(&self, request: EnsureVolumeRequest) -> String {
+        self.create(request).await.unwrap().volume.unwrap().handle
+    }
+
     pub(crate) async fn attach(&self, handle: &str, node: &str) -> Result<AttachVolumeResponse, Fault> {
         self.attach_as(handle, node, AccessClass::SingleNodeFilesystem, false).await
     }
