@@ -6,6 +6,7 @@
 pub mod event;
 pub mod fault;
 pub mod id;
+mod names;
 pub mod nqn;
 pub mod size;
 

@@ -1,105 +1,115 @@
-//! `rdsctl appliance status`: what the backend hears from each appliance, as a table or as JSON.
+//! `rdsctl appliance status|health|pools`: what the backend hears from each appliance.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use chassis::channel::{Endpoint, Upstream};
-use chassis::options::Mistakes;
-use proto::fault::{Fault, Reason};
-use proto::rds::volume::v1::appliances_client::AppliancesClient;
-use proto::rds::volume::v1::{ApplianceStatus, GetApplianceStatusRequest, Pool};
-use proto::size::ByteSize;
-use serde_json::{Value, json};
-use tonic::{Request, Status};
+use proto::rds::volume::v1::{
+    ApplianceStatus, GetApplianceHealthRequest, GetApplianceHealthResponse, GetApplianceStatusRequest,
+    GetCapacityRequest, GetCapacityResponse, Pool,
+};
 use tracing::Instrument as _;
 
-use crate::cli::{Output, StatusArguments};
-use crate::outcome::{Failure, print};
-
-/// Name of the backend, and of the role in its certificate.
-const BACKEND: &str = "rds-backend";
+use crate::backend::Backend;
+use crate::cli::{ApplianceArguments, StatusArguments};
+use crate::outcome::Failure;
+use crate::show::{rough, row, show, table, visible};
 
 /// Asks and prints. An appliance that cannot be reached is bad news.
 pub(crate) async fn status(arguments: StatusArguments) -> Result<(), Failure> {
-    let mut mistakes = Mistakes::new();
-    let tls = match arguments.backend {
-        Endpoint::Tcp(_) => arguments.tls.load(&mut mistakes),
-        Endpoint::Unix(_) => None,
-    };
-    mistakes.finish().map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
-    let upstream =
-        Upstream::new(BACKEND, arguments.backend, tls).map_err(|error| Failure::Usage(error.to_string()))?;
-    let mut request =
-        Request::new(GetApplianceStatusRequest { appliance: arguments.name.unwrap_or_default() });
-    request.set_timeout(Duration::from_secs(arguments.timeout));
+    let backend = Backend::of(arguments.backend)?;
+    let request = GetApplianceStatusRequest { appliance: arguments.name.unwrap_or_default() };
     let span = tracing::info_span!("appliance status", otel.name = "rdsctl appliance status");
-    let mut client = AppliancesClient::new(upstream.channel());
-    let answer = client.get_appliance_status(request).instrument(span).await;
-    let appliances = answer.map_err(failure)?.into_inner().appliances;
-    match arguments.output {
-        Output::Text => print(&text(&appliances)),
-        Output::Json => print(&format!("{:#}\n", Value::from_iter(appliances.iter().map(json_of)))),
-    }
+    let mut client = backend.appliances();
+    let answer = client.get_appliance_status(backend.request(request)).instrument(span).await?;
+    let appliances = answer.into_inner().appliances;
+    show(arguments.output, &appliances, || text(&appliances))?;
     if appliances.iter().all(|appliance| appliance.reachable) { Ok(()) } else { Err(Failure::BadNews) }
 }
 
-/// A status without our details comes from the transport: nobody answered.
-fn failure(status: Status) -> Failure {
-    match Fault::from_status(&status, BACKEND).reason {
-        Reason::ServiceUnreachable => Failure::Usage(status.message().to_owned()),
-        Reason::InvalidArgument
-        | Reason::VolumeNotFound
-        | Reason::NodeNotFound
-        | Reason::Incompatible
-        | Reason::Busy
-        | Reason::NoSpace
-        | Reason::SizeOutOfRange
-        | Reason::AttachedElsewhere
-        | Reason::StillAttached
-        | Reason::StaleEpoch
-        | Reason::NotOurs
-        | Reason::PoolUnhealthy
-        | Reason::NotConfigured
-        | Reason::ApplianceUnreachable
-        | Reason::ApplianceRefused
-        | Reason::FormatRefused
-        | Reason::IdentityMismatch
-        | Reason::PathDown
-        | Reason::NodeOperationFailed
-        | Reason::NotGrown
-        | Reason::PathNotFound
-        | Reason::PermissionDenied
-        | Reason::Unsupported
-        | Reason::DeadlineExceeded
-        | Reason::Internal => Failure::Answer(status),
+/// Disks, sensors, pools. Warnings are bad news.
+pub(crate) async fn health(arguments: ApplianceArguments) -> Result<(), Failure> {
+    let backend = Backend::of(arguments.backend)?;
+    let request = GetApplianceHealthRequest { appliance: arguments.name };
+    let health = backend.appliances().get_appliance_health(backend.request(request)).await?.into_inner();
+    show(arguments.output, &health, || health_text(&health))?;
+    if health.warnings.is_empty() { Ok(()) } else { Err(Failure::BadNews) }
+}
+
+fn health_text(health: &GetApplianceHealthResponse) -> String {
+    let days = health.uptime_seconds / 86_400;
+    let hours = health.uptime_seconds % 86_400 / 3_600;
+    let mut text = table(&[
+        row(["NAME", "VERSION", "BOARD", "UPTIME", "FLAGGED", "RUNNING", "WAITING"]),
+        row([
+            &health.name,
+            &health.version,
+            &health.board,
+            &format!("{days}d{hours}h"),
+            if health.flagged { "YES" } else { "no" },
+            &health.commands_running.to_string(),
+            &health.commands_waiting.to_string(),
+        ]),
+    ]);
+    let mut drives = vec![row(["DRIVE", "MODEL", "SERIAL", "SIZE", "STATE"])];
+    drives.extend(health.drives.iter().map(|drive| {
+        row([&drive.slot, &drive.model, &drive.serial, &rough(drive.size_bytes), &drive.state])
+    }));
+    let mut pools = vec![row(["APPLIANCE", "FOLDER", "SLOT", "FS", "SIZE", "FREE", "RESERVE", "STATE"])];
+    pools.extend(health.pools.iter().map(|pool| pool_row(&health.name, pool)));
+    let mut sensors = vec![row(["SENSOR", "VALUE"])];
+    sensors.extend(
+        health
+            .sensors
+            .iter()
+            .map(|sensor| row([&sensor.name, format!("{} {}", sensor.value, sensor.unit).trim_end()])),
+    );
+    for part in [pools, drives, sensors] {
+        if part.len() > 1 {
+            text = text + "\n" + &table(&part);
+        }
     }
+    for warning in &health.warnings {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\nwarning: {}", visible(warning));
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+/// Room for new volumes.
+pub(crate) async fn pools(arguments: StatusArguments) -> Result<(), Failure> {
+    let backend = Backend::of(arguments.backend)?;
+    let request =
+        GetCapacityRequest { appliance: arguments.name.unwrap_or_default(), directory: String::new() };
+    let capacity = backend.appliances().get_capacity(backend.request(request)).await?.into_inner();
+    show(arguments.output, &capacity, || capacity_text(&capacity))?;
+    if capacity.pools.iter().all(|pool| pool.healthy) { Ok(()) } else { Err(Failure::BadNews) }
+}
+
+fn capacity_text(capacity: &GetCapacityResponse) -> String {
+    let mut rows = vec![row(["FOLDER", "SLOT", "FS", "SIZE", "FREE", "RESERVE", "STATE"])];
+    rows.extend(capacity.pools.iter().map(|pool| pool_row("", pool).split_off(1)));
+    format!(
+        "{}\n{} available, the largest volume can have {}\n",
+        table(&rows),
+        rough(capacity.available_bytes),
+        rough(capacity.maximum_volume_bytes)
+    )
 }
 
 /// For people: a table of appliances, a table of pools, and what there is to say about each.
 fn text(appliances: &[ApplianceStatus]) -> String {
-    let mut rows =
-        vec![["NAME", "ADDRESS", "STATE", "VERSION", "BOARD", "UPTIME", "VOLUMES"].map(str::to_owned)];
-    let mut pools =
-        vec![["APPLIANCE", "FOLDER", "SLOT", "FS", "SIZE", "FREE", "RESERVE", "STATE"].map(str::to_owned)];
+    let mut rows = vec![row(["NAME", "ADDRESS", "STATE", "VERSION", "BOARD", "UPTIME", "VOLUMES"])];
+    let mut pools = vec![row(["APPLIANCE", "FOLDER", "SLOT", "FS", "SIZE", "FREE", "RESERVE", "STATE"])];
     let mut remarks = String::new();
     for one in appliances {
         let state = if one.reachable { "reachable" } else { "unreachable" };
         let volumes = if one.reachable { one.volumes.to_string() } else { String::new() };
-        rows.push([
-            one.name.clone(),
-            one.address.clone(),
-            state.to_owned(),
-            one.version.clone(),
-            one.board.clone(),
-            one.uptime.clone(),
-            volumes,
-        ]);
+        rows.push(row([&one.name, &one.address, state, &one.version, &one.board, &one.uptime, &volumes]));
         pools.extend(one.pools.iter().map(|pool| pool_row(&one.name, pool)));
         let problem = (!one.problem.is_empty()).then(|| format!("problem: {}", one.problem));
         let warnings = one.warnings.iter().map(|warning| format!("warning: {warning}"));
         for remark in problem.into_iter().chain(warnings) {
             // Writing to a String cannot fail.
-            let _ = writeln!(remarks, "{}: {remark}", one.name);
+            let _ = writeln!(remarks, "{}: {}", one.name, visible(&remark));
         }
     }
     let mut text = table(&rows);
@@ -111,68 +121,23 @@ fn text(appliances: &[ApplianceStatus]) -> String {
     text
 }
 
-fn pool_row(appliance: &str, pool: &Pool) -> [String; 8] {
+fn pool_row(appliance: &str, pool: &Pool) -> Vec<String> {
     let state = match (pool.healthy, pool.state.as_str()) {
         (true, "") => "healthy".to_owned(),
         (true, state) => format!("healthy ({state})"),
         (false, "") => "UNHEALTHY".to_owned(),
         (false, state) => format!("UNHEALTHY ({state})"),
     };
-    [
-        appliance.to_owned(),
-        pool.directory.clone(),
-        pool.slot.clone(),
-        pool.filesystem.clone(),
-        rough(pool.size_bytes),
-        rough(pool.free_bytes),
-        rough(pool.reserve_bytes),
-        state,
-    ]
-}
-
-/// A size for people: three digits or so. Never used for anything but showing.
-fn rough(bytes: u64) -> String {
-    let units = [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20)];
-    match units.iter().find(|(_, unit)| bytes >= *unit) {
-        Some((name, unit)) => {
-            let tenths = u128::from(bytes) * 10 / u128::from(*unit);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => ByteSize::from_bytes(bytes).to_string(),
-    }
-}
-
-/// Columns as wide as their widest cell, two spaces apart.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn json_of(one: &ApplianceStatus) -> Value {
-    let pool = |pool: &Pool| {
-        json!({
-            "directory": pool.directory, "slot": pool.slot, "filesystem": pool.filesystem,
-            "size_bytes": pool.size_bytes, "free_bytes": pool.free_bytes, "reserve_bytes": pool.reserve_bytes,
-            "healthy": pool.healthy, "state": pool.state,
-        })
-    };
-    json!({
-        "name": one.name, "address": one.address, "reachable": one.reachable, "problem": one.problem,
-        "version": one.version, "board": one.board, "uptime": one.uptime, "volumes": one.volumes,
-        "pools": one.pools.iter().map(pool).collect::<Vec<_>>(), "warnings": one.warnings,
-    })
+    row([
+        appliance,
+        &pool.directory,
+        &pool.slot,
+        &pool.filesystem,
+        &rough(pool.size_bytes),
+        &rough(pool.free_bytes),
+        &rough(pool.reserve_bytes),
+        &state,
+    ])
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! The command line.
 
 use chassis::channel::Endpoint;
-use chassis::options::TlsOptions;
 
+mod backend;
 mod cluster;
 mod csi;
 
+pub(crate) use backend::{
+    AdoptArguments, AdoptClusterArguments, ApplianceArguments, ApplianceCommand, BackendOptions,
+    DetachArguments, ListArguments, OrphansArguments, QualifyArguments, RepairArguments, SnapshotArguments,
+    SnapshotListArguments, SnapshotsCommand, StatusArguments, VolumeArguments, VolumesCommand,
+};
 pub(crate) use cluster::{CertificatesArguments, CertificatesCommand, UninstallArguments, UninstallCommand};
 pub(crate) use csi::CsiCommand;
 
@@ -30,6 +35,12 @@ pub(crate) enum Command {
     /// Ask the backend about appliances
     #[command(subcommand)]
     Appliance(ApplianceCommand),
+    /// Volumes on the appliances
+    #[command(subcommand)]
+    Volumes(VolumesCommand),
+    /// Snapshots on the appliances
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
     /// The certificates of the services, in the cluster's secrets
     #[command(subcommand)]
     Certificates(CertificatesCommand),
@@ -50,35 +61,14 @@ pub(crate) struct CsiArguments {
     pub(crate) command: CsiCommand,
 }
 
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum ApplianceCommand {
-    /// What each appliance says of itself now
-    Status(StatusArguments),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct StatusArguments {
-    /// Name of one appliance; without it all configured ones
-    pub(crate) name: Option<String>,
-    /// Where rds-backend is
-    #[arg(long, env = "RDS_BACKEND_ENDPOINT", value_name = "tcp://HOST:PORT")]
-    pub(crate) backend: Endpoint,
-    #[command(flatten)]
-    pub(crate) tls: TlsOptions,
-    /// How to print it
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
-    /// Seconds the call may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) timeout: u64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
     /// For people
     Text,
     /// For programs
     Json,
+    /// For programs and people
+    Yaml,
 }
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ pub(crate) fn bytes(text: &str) -> Result<i64, String> {
     i64::try_from(size.bytes()).map_err(|_| format!("{size} is larger than CSI can say"))
 }
 
+/// A size such as `2Gi`, in bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    text.parse().map(ByteSize::bytes).map_err(|error: proto::size::SizeError| error.to_string())
+}
+
 /// A capacity range; `None` when neither is given.
 pub(crate) fn range(required: Option<i64>, limit: Option<i64>) -> Option<csi::CapacityRange> {
     (required.is_some() || limit.is_some()).then(|| csi::CapacityRange {

@@ -6,14 +6,21 @@
 //! Path: `cli` (options become a request) → the client → one JSON object, or a table, on standard output.
 //! Failure: the code and the message on standard error, and an exit code that tells an answer from a mistake.
 
+mod adoption;
 mod appliance;
+mod backend;
 mod certificates;
 mod cli;
+mod confirm;
 pub mod csi;
 mod input;
 mod kubernetes;
+mod orphans;
 mod outcome;
+mod qualify;
+mod show;
 mod uninstall;
+mod volumes;
 
 pub use cli::Cli;
 pub use outcome::run;

@@ -13,15 +13,16 @@ use chassis::telemetry;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
-use crate::appliance;
 use crate::certificates;
 use crate::cli::{
-    ApplianceCommand, CertificatesArguments, CertificatesCommand, Cli, Command, CsiArguments, Output,
-    UninstallArguments, UninstallCommand,
+    ApplianceCommand, CertificatesArguments, CertificatesCommand, Cli, Command, CsiArguments,
+    SnapshotsCommand, UninstallArguments, UninstallCommand, VolumesCommand,
 };
 use crate::csi::Csi;
 use crate::kubernetes::{self, ApiFailure};
+use crate::show::show;
 use crate::uninstall;
+use crate::{adoption, appliance, orphans, qualify, volumes};
 
 const EXIT_ANSWER: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -66,9 +67,30 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Csi(arguments) => speak_csi(arguments).await,
-        Command::Appliance(ApplianceCommand::Status(arguments)) => appliance::status(arguments).await,
+        Command::Appliance(command) => ask_appliance(command).await,
+        Command::Volumes(VolumesCommand::List(arguments)) => volumes::list(arguments).await,
+        Command::Volumes(VolumesCommand::Show(arguments)) => volumes::read(arguments).await,
+        Command::Volumes(VolumesCommand::Detach(arguments)) => volumes::detach(arguments).await,
+        Command::Snapshots(SnapshotsCommand::List(arguments)) => volumes::snapshots(arguments).await,
+        Command::Snapshots(SnapshotsCommand::Show(arguments)) => volumes::read_snapshot(arguments).await,
+        Command::Snapshots(SnapshotsCommand::Delete(arguments)) => volumes::delete_snapshot(arguments).await,
         Command::Certificates(CertificatesCommand::Ensure(arguments)) => ensure_certificates(arguments).await,
         Command::Uninstall(UninstallCommand::Check(arguments)) => check_uninstall(arguments).await,
+    }
+}
+
+async fn ask_appliance(command: ApplianceCommand) -> Result<(), Failure> {
+    match command {
+        ApplianceCommand::Status(arguments) => appliance::status(arguments).await,
+        ApplianceCommand::Health(arguments) => appliance::health(arguments).await,
+        ApplianceCommand::Pools(arguments) => appliance::pools(arguments).await,
+        ApplianceCommand::Volumes(arguments) => volumes::list(arguments).await,
+        ApplianceCommand::Snapshots(arguments) => volumes::snapshots(arguments).await,
+        ApplianceCommand::Orphans(arguments) => orphans::orphans(arguments).await,
+        ApplianceCommand::Adopt(arguments) => adoption::adopt(arguments).await,
+        ApplianceCommand::AdoptCluster(arguments) => adoption::adopt_cluster(arguments).await,
+        ApplianceCommand::RepairComment(arguments) => adoption::repair(arguments).await,
+        ApplianceCommand::Qualify(arguments) => qualify::qualify(arguments).await,
     }
 }
 
@@ -104,15 +126,9 @@ async fn ensure_certificates(arguments: CertificatesArguments) -> Result<(), Fai
     let now = time::OffsetDateTime::now_utc();
     let done = certificates::ensure(client, &arguments, now).await;
     let done = done.map_err(|error| Failure::Refused(error.to_string()))?;
-    match arguments.output {
-        Output::Text => {
-            for done in &done {
-                print(&format!("{} {}: {}\n", done.action, done.secret, done.detail));
-            }
-        }
-        Output::Json => print(&format!("{:#}\n", serde_json::json!(done))),
-    }
-    Ok(())
+    show(arguments.output, &done, || {
+        done.iter().map(|done| format!("{} {}: {}\n", done.action, done.secret, done.detail)).collect()
+    })
 }
 
 async fn check_uninstall(arguments: UninstallArguments) -> Result<(), Failure> {

@@ -9,9 +9,6 @@ use chassis::server::{Listen, Listener, Server};
 use chassis::shutdown::{Shutdown, ShutdownHandle};
 use proto::csi::v1 as csi;
 use proto::csi::v1::identity_server::{Identity, IdentityServer};
-use proto::fault::{Fault, Reason};
-use proto::rds::volume::v1 as volume;
-use proto::rds::volume::v1::appliances_server::{Appliances, AppliancesServer};
 use tonic::{Request, Response, Status};
 
 struct Fake;
@@ -43,27 +40,10 @@ impl Identity for Fake {
     }
 }
 
-#[tonic::async_trait]
-impl Appliances for Fake {
-    async fn get_appliance_status(
-        &self,
-        request: Request<volume::GetApplianceStatusRequest>,
-    ) -> Result<Response<volume::GetApplianceStatusResponse>, Status> {
-        let name = request.into_inner().appliance;
-        if name == "unknown" {
-            return Err(Fault::settled(Reason::NotConfigured, "no appliance unknown here").into());
-        }
-        let reachable = name != "rds2";
-        let appliances =
-            vec![volume::ApplianceStatus { name, reachable, ..volume::ApplianceStatus::default() }];
-        Ok(Response::new(volume::GetApplianceStatusResponse { appliances }))
-    }
-}
-
 async fn serve(socket: &Path) -> ShutdownHandle {
     let listener = Listener::bind(&Listen::Unix(socket.to_owned()), None).await.expect("binds");
     let (handle, shutdown) = Shutdown::manual();
-    let server = Server::new(listener).add(IdentityServer::new(Fake)).add(AppliancesServer::new(Fake));
+    let server = Server::new(listener).add(IdentityServer::new(Fake));
     tokio::spawn(async move { server.grace(Duration::ZERO).serve(&Health::new(), shutdown).await });
     handle
 }
@@ -118,22 +98,4 @@ async fn a_wrong_command_line_or_a_silent_socket_is_exit_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
         assert!(!err.is_empty());
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unreachable_appliance_is_shown_and_exit_1() {
-    let folder = tempfile::tempdir().unwrap();
-    let _server = serve(&folder.path().join("backend.sock")).await;
-    let backend = format!("unix://{}/backend.sock", folder.path().display());
-    let (code, out, _) = rdsctl(&["appliance", "status", "rds1", "--backend", &backend]).await;
-    assert_eq!(code, 0);
-    assert!(out.contains("rds1") && out.contains("reachable"), "{out}");
-    let (code, out, _) =
-        rdsctl(&["appliance", "status", "rds2", "--backend", &backend, "--output", "json"]).await;
-    assert_eq!(code, 1);
-    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(answer[0]["reachable"], false);
-    let (code, _, err) = rdsctl(&["appliance", "status", "unknown", "--backend", &backend]).await;
-    assert_eq!(code, 1);
-    assert!(err.contains("FAILED_PRECONDITION"), "{err}");
 }

@@ -197,6 +197,18 @@ impl Stack {
         self.backend_with(&self.settings.identity(role, &format!("test-{role}"))?)
     }
 
+    /// Options that lead `rdsctl` to the backend, with an operator's identity.
+    pub fn operator(&self) -> Result<Vec<String>> {
+        let files = self.settings.identity("rdsctl", "operator")?;
+        let path = |file: &Path| file.display().to_string();
+        Ok(vec![
+            format!("--backend=tcp://{}", self.backend),
+            format!("--tls-cert={}", path(&files.certificate)),
+            format!("--tls-key={}", path(&files.key)),
+            format!("--tls-ca={}", path(&files.authority)),
+        ])
+    }
+
     /// A channel to the backend with an identity that another authority has signed.
     pub fn backend_as_stranger(&self, role: &str) -> Result<Channel> {
         let elsewhere = Authority::new(&self.world.folder("elsewhere")?, "somebody else's authority")?;

@@ -77,6 +77,8 @@ fn refuse_ours(path: &str, name: &str, section: Section) -> Option<String> {
         // It shares nothing with what it tests.
         ("routeros-sim" | "cluster" | "tidy", _) => &[],
         (_, Section::Normal | Section::Build) if path.starts_with("services/") => &["proto", "chassis"],
+        // The operator's commands are held against the services as they are.
+        ("rdsctl", Section::Dev) => &["proto", "chassis", "cluster", "harness"],
         // What stands in for the appliance, and a real API server: both know nothing of ours.
         (_, Section::Dev) if path.starts_with("services/") => {
             &["proto", "chassis", "routeros-sim", "cluster"]
