@@ -17,7 +17,7 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             if let Some(value) = machine_readable(call, &rows) {
                 return Ok(value);
             }
-            print::table(&["name", "type", "size", "last-modified"], &rows, call.output);
+            print::files(&rows, call.arguments.has("detail"), call.width, call.output);
             Ok(Value::Nothing)
         }
         // By its name it is found without a walk (M).
@@ -25,7 +25,10 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             let target = targets(call).into_iter().next().unwrap_or_default();
             let path = call.appliance.file_path(&target).ok_or("no such item")?;
             let node = call.appliance.node(&path).ok_or("no such item")?;
-            let row = call.appliance.file_row(&node);
+            let mut row = call.appliance.file_row(&node);
+            row.extend(
+                call.appliance.contents(&node).map(|bytes| ("contents".to_owned(), Value::Str(bytes))),
+            );
             property(call, &row, 1)
         }
         "remove" => {
