@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::appliance::{Appliance, Row};
+use crate::appliance::{Appliance, Row, yes};
 use crate::config::{Config, Costs};
 use crate::execution::Execution;
 use crate::faults::{Faults, Flaky};
@@ -108,11 +108,12 @@ impl World {
         appliance.disks.ids().into_iter().filter_map(|id| as_json(&appliance.row(id)?)).collect()
     }
 
-    /// Every subvolume as JSON.
+    /// Every subvolume that somebody made, as JSON: the roots of filesystems are left out.
     pub(crate) fn subvolumes(&self) -> Vec<serde_json::Value> {
         let appliance = self.appliance();
         let ids = appliance.subvolumes.ids().into_iter();
-        ids.filter_map(|id| as_json(&appliance.subvolume_row(id)?)).collect()
+        let made = ids.filter_map(|id| appliance.subvolume_row(id)).filter(|row| !yes(row, "default"));
+        made.filter_map(|row| as_json(&row)).collect()
     }
 
     pub(crate) fn sessions(&self) -> Vec<PortalSession> {
