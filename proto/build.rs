@@ -7,9 +7,11 @@ use std::{env, error::Error, fs};
 
 use protox::prost_reflect::{DescriptorPool, MessageDescriptor, Value};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "csi/v1/csi.proto",
     "rds/volume/v1/volume.proto",
+    "rds/volume/v1/snapshot.proto",
+    "rds/volume/v1/appliance.proto",
     "rds/node/v1/node.proto",
     "rds/event/v1/event.proto",
     "pluginregistration/pluginregistration.proto",

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// Longest id that CSI allows, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
-/// Longest slot RouterOS accepts, in bytes (measured on 7.24.4).
+/// Longest slot RouterOS accepts for a new disk, in bytes (measured on 7.24.4).
 pub const MAX_SLOT_BYTES: usize = 32;
 
 /// Why a text is not a name of the wanted kind.
@@ -122,28 +122,116 @@ impl FromStr for ClusterId {
     }
 }
 
-/// Slot of a volume on its appliance: `csi-` and 28 hex digits, 32 characters.
+/// Slot of a disk of ours on its appliance: of a volume (`csi-` and 28 hex digits), of a snapshot (`snp-` and 28), or of
+/// an adopted volume of an earlier driver (`pvc-<uuid>`). The name spaces never mix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(String);
 text_type!(Slot);
 
+/// What a slot's name begins with, by what it is.
+const VOLUME: &str = "csi-";
+const SNAPSHOT: &str = "snp-";
+const LEGACY: &str = "pvc-";
+/// Hex digits of a derived slot.
+const SLOT_DIGITS: usize = 28;
+
 impl Slot {
+    fn named(start: &str, cluster: &ClusterId, name: &str) -> Self {
+        let digits = hex_of_sha256(&[cluster.0.as_bytes(), b"\0", name.as_bytes()], SLOT_DIGITS);
+        Self(format!("{start}{digits}"))
+    }
+
     /// The slot of the volume that CSI calls `name` in `cluster`. The same name always gives the same slot:
     /// this is what makes CreateVolume idempotent.
     pub fn derive(cluster: &ClusterId, name: &str) -> Self {
-        Self(format!("csi-{}", hex_of_sha256(&[cluster.0.as_bytes(), b"\0", name.as_bytes()], 28)))
+        Self::named(VOLUME, cluster, name)
+    }
+
+    /// The slot of the snapshot that CSI calls `name` in `cluster`.
+    pub fn derive_snapshot(cluster: &ClusterId, name: &str) -> Self {
+        Self::named(SNAPSHOT, cluster, name)
+    }
+
+    fn of(start: &str, text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let digits = text.strip_prefix(start)?;
+        (digits.len() == SLOT_DIGITS && digits.bytes().all(hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// The slot of a volume made by this driver.
+    pub fn volume(text: &str) -> Option<Self> {
+        Self::of(VOLUME, text)
+    }
+
+    /// The slot of a snapshot.
+    pub fn snapshot(text: &str) -> Option<Self> {
+        Self::of(SNAPSHOT, text)
+    }
+
+    /// The slot of a volume of an earlier driver, which is its handle, too.
+    pub fn legacy(text: &str) -> Option<Self> {
+        let uuid = text.strip_prefix(LEGACY)?;
+        let whole =
+            uuid.len() == 36 && uuid.parse::<uuid::Uuid>().is_ok_and(|parsed| parsed.to_string() == uuid);
+        whole.then(|| Self(text.to_owned()))
+    }
+
+    /// True for a volume of an earlier driver.
+    pub fn is_legacy(&self) -> bool {
+        self.0.starts_with(LEGACY)
+    }
+
+    /// True for a snapshot.
+    pub fn is_snapshot(&self) -> bool {
+        self.0.starts_with(SNAPSHOT)
     }
 }
 
 impl FromStr for Slot {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        check_length(text, MAX_SLOT_BYTES)?;
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        match text.strip_prefix("csi-") {
-            Some(digits) if digits.len() == 28 && digits.bytes().all(hex) => Ok(Self(text.to_owned())),
-            Some(_) | None => Err(malformed(text, "a slot of ours: csi- and 28 hex digits")),
-        }
+        check_length(text, MAX_ID_BYTES)?;
+        Self::volume(text)
+            .or_else(|| Self::snapshot(text))
+            .or_else(|| Self::legacy(text))
+            .ok_or_else(|| malformed(text, "a slot of ours: csi- or snp- and 28 hex digits, or pvc-<uuid>"))
+    }
+}
+
+/// Handle of a snapshot: `<appliance>/<slot>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotHandle {
+    /// The appliance that holds it.
+    pub appliance: ApplianceName,
+    /// Its slot there.
+    pub slot: Slot,
+}
+
+impl fmt::Display for SnapshotHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.appliance, self.slot)
+    }
+}
+
+/// What a snapshot id that came from outside stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotRef {
+    /// A handle of ours.
+    Handle(SnapshotHandle),
+    /// A form that was never issued: such a snapshot does not exist.
+    NeverIssued,
+}
+
+impl FromStr for SnapshotRef {
+    type Err = IdError;
+    /// Fails only for an empty text or one longer than CSI allows; anything else is an answer.
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        check_length(text, MAX_ID_BYTES)?;
+        let parts = text.split_once('/');
+        Ok(match parts.map(|(appliance, slot)| (appliance.parse(), Slot::snapshot(slot))) {
+            Some((Ok(appliance), Some(slot))) => Self::Handle(SnapshotHandle { appliance, slot }),
+            Some(_) | None => Self::NeverIssued,
+        })
     }
 }
 
@@ -168,7 +256,7 @@ pub enum VolumeRef {
     /// A handle of ours.
     Handle(VolumeHandle),
     /// `pvc-<uuid>`, as an earlier driver issued them without naming the appliance.
-    Legacy(String),
+    Legacy(Slot),
     /// A form that was never issued: such a volume does not exist.
     NeverIssued,
 }
@@ -178,15 +266,12 @@ impl FromStr for VolumeRef {
     /// Fails only for an empty text or one longer than CSI allows; anything else is an answer.
     fn from_str(text: &str) -> Result<Self, IdError> {
         check_length(text, MAX_ID_BYTES)?;
-        if let Some(uuid) = text.strip_prefix("pvc-")
-            && uuid.len() == 36
-            && uuid.parse::<uuid::Uuid>().is_ok_and(|parsed| parsed.to_string() == uuid)
-        {
-            return Ok(Self::Legacy(text.to_owned()));
+        if let Some(slot) = Slot::legacy(text) {
+            return Ok(Self::Legacy(slot));
         }
         Ok(match text.split_once('/') {
-            Some((appliance, slot)) => match (appliance.parse(), slot.parse()) {
-                (Ok(appliance), Ok(slot)) => Self::Handle(VolumeHandle { appliance, slot }),
+            Some((appliance, slot)) => match (appliance.parse(), Slot::volume(slot)) {
+                (Ok(appliance), Some(slot)) => Self::Handle(VolumeHandle { appliance, slot }),
                 _ => Self::NeverIssued,
             },
             None => Self::NeverIssued,

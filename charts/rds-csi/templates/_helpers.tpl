@@ -113,6 +113,9 @@ labels:
 {{- $parts = append $parts (printf "storage=%s" (include "rds-csi.storageAddresses" . | replace " " "+")) -}}
 {{- $parts = append $parts (printf "dirs=%s" (.directories | default (list "/raid1/volumes") | join "+")) -}}
 {{- $parts = append $parts (printf "reserve=%s" (.reserve | default "1Gi")) -}}
+{{- with .channels }}{{ $parts = append $parts (printf "channels=%d" (int .)) }}{{ end -}}
+{{- if .shared }}{{ $parts = append $parts "shared=yes" }}{{ end -}}
+{{- if .hostLock }}{{ $parts = append $parts "host-lock=yes" }}{{ end -}}
 {{- range splitList " " .hostKey }}{{ $parts = append $parts (printf "host-key=%s" .) }}{{ end -}}
 {{- $out = append $out (join "," $parts) -}}
 {{- end -}}

@@ -86,7 +86,7 @@ fn forms_that_were_never_issued_name_nothing() {
         assert_eq!(text.parse(), Ok(VolumeRef::NeverIssued), "{text}");
     }
     let legacy = "pvc-0b0e5a3c-6f5e-4a8b-9a53-2f1d0c9b8a77";
-    assert_eq!(legacy.parse(), Ok(VolumeRef::Legacy(legacy.to_owned())));
+    assert_eq!(legacy.parse(), Ok(VolumeRef::Legacy(Slot::legacy(legacy).expect("a slot"))));
 }
 
 #[test]
@@ -102,4 +102,17 @@ fn a_mistyped_node_id_was_never_issued() {
     ] {
         assert!(text.parse::<NodeId>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn volumes_and_snapshots_never_share_a_name() {
+    let volume = Slot::derive(&cluster("c"), "pvc-1");
+    let snapshot = Slot::derive_snapshot(&cluster("c"), "pvc-1");
+    assert!(!volume.is_snapshot() && snapshot.is_snapshot());
+    assert_eq!((Slot::snapshot(volume.as_str()), Slot::volume(snapshot.as_str())), (None, None));
+    assert_eq!(format!("rds1/{snapshot}").parse(), Ok(VolumeRef::NeverIssued));
+    assert_eq!(format!("rds1/{volume}").parse(), Ok(SnapshotRef::NeverIssued));
+    let handle = SnapshotHandle { appliance: "rds1".parse().expect("a name"), slot: snapshot };
+    assert_eq!(handle.to_string().parse(), Ok(SnapshotRef::Handle(handle)));
+    assert!("".parse::<SnapshotRef>().is_err());
 }

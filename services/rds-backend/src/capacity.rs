@@ -1,6 +1,7 @@
 //! Pools: what the appliance says of them, as messages carry it.
 
 use proto::rds::volume::v1::Pool;
+use proto::size::ByteSize;
 
 use crate::config::ApplianceConfig;
 use crate::routeros::disk::PoolRow;
@@ -30,4 +31,18 @@ pub(crate) fn pools(config: &ApplianceConfig, places: &[Place], rows: &[PoolRow]
             },
         })
         .collect()
+}
+
+/// Bytes a new volume can take of a pool: what is free without the reserve, in whole MiB.
+pub(crate) fn room(pool: &Pool) -> u64 {
+    if !pool.healthy {
+        return 0;
+    }
+    let free = pool.free_bytes.saturating_sub(pool.reserve_bytes);
+    free - free % ByteSize::MIB.bytes()
+}
+
+/// Less than a tenth is free after the reserve.
+pub(crate) fn is_nearly_full(pool: &Pool) -> bool {
+    pool.healthy && pool.free_bytes.saturating_sub(pool.reserve_bytes) < pool.size_bytes / 10
 }

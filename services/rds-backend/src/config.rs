@@ -14,6 +14,8 @@ use chassis::tls::Tls;
 use proto::id::ClusterId;
 use proto::nqn::NqnPrefix;
 
+use crate::appliance::UserKey;
+
 pub use appliance::{ApplianceConfig, ApplianceConfigError};
 
 /// The appliance side of the driver: SSH, RouterOS, and the life of volumes and attachments.
@@ -36,6 +38,13 @@ pub struct Options {
     /// The ed25519 key all appliances are logged in to with, in OpenSSH's format. Read anew for each connection.
     #[arg(long, env = "RDS_SSH_KEY", value_name = "FILE")]
     pub ssh_key: Option<PathBuf>,
+    /// A file whose first line is the passphrase of that key.
+    #[arg(long, env = "RDS_SSH_KEY_PASSPHRASE", value_name = "FILE")]
+    pub ssh_key_passphrase: Option<PathBuf>,
+    /// Seconds after which a command that an appliance has not begun is void, 1 to 60: what hangs there for longer does
+    /// nothing when it wakes up.
+    #[arg(long, env = "RDS_COMMAND_EXPIRY", default_value_t = 5, value_name = "SECONDS")]
+    pub command_expiry: u64,
     /// What the NVMe names of all volumes begin with.
     #[arg(long, env = "RDS_NQN_PREFIX", default_value = "nqn.2026-09.io.srvlab:rds", value_name = "NQN")]
     pub nqn_prefix: String,
@@ -48,6 +57,15 @@ pub struct Options {
     /// Name of this instance in Events, e.g. the pod's.
     #[arg(long, env = "RDS_INSTANCE", default_value = "rds-backend", value_name = "NAME")]
     pub instance: String,
+    /// Node this instance runs on: Events about appliances are about it. Without it they are only logged.
+    #[arg(long, env = "RDS_NODE_NAME", default_value = "", value_name = "NAME")]
+    pub node_name: String,
+    /// Hours between two inventories, which walk all files of an appliance; 0 = none, only when rdsctl asks.
+    #[arg(long, env = "RDS_INVENTORY_HOURS", default_value_t = 24, value_name = "HOURS")]
+    pub inventory_hours: u64,
+    /// Nodes that may hold one raw block volume at once, for live migration: 1 or 2.
+    #[arg(long, env = "RDS_BLOCK_NODES", default_value_t = 2, value_name = "NODES")]
+    pub block_nodes: u8,
     /// Do not use appliances whose RouterOS has known holes in its SSH server.
     #[arg(long, env = "RDS_REQUIRE_PATCHED_APPLIANCE")]
     pub require_patched_appliance: bool,
@@ -71,7 +89,9 @@ pub struct Config {
     /// The appliances, at least one; the first is the default.
     pub appliances: Vec<ApplianceConfig>,
     /// The ed25519 key for all of them.
-    pub ssh_key: PathBuf,
+    pub ssh_key: UserKey,
+    /// How long after it was sent a command may begin.
+    pub command_expiry: Duration,
     /// What exported names begin with.
     pub nqn_prefix: NqnPrefix,
     /// `None` = read from the Kubernetes API.
@@ -80,6 +100,12 @@ pub struct Config {
     pub event_relay: Option<Endpoint>,
     /// Name of this instance in Events.
     pub instance: String,
+    /// Node that Events about appliances are about; empty = they are only logged.
+    pub node_name: String,
+    /// Time between two inventories; `None` = none.
+    pub inventory_every: Option<Duration>,
+    /// Nodes that may hold one raw block volume at once.
+    pub block_nodes: u8,
     /// Refuse appliances with known holes.
     pub require_patched: bool,
     /// What calls in flight get at the end.
@@ -117,6 +143,18 @@ impl Options {
         if self.instance.is_empty() || self.instance.len() > 128 {
             mistakes.note("--instance", "must have 1 to 128 bytes");
         }
+        if !(1..=60).contains(&self.command_expiry) {
+            mistakes.note(
+                "--command-expiry",
+                format!("is {}, 1 to 60 seconds are possible", self.command_expiry),
+            );
+        }
+        if !(1..=2).contains(&self.block_nodes) {
+            mistakes.note("--block-nodes", format!("is {}, 1 or 2 nodes are possible", self.block_nodes));
+        }
+        if self.inventory_hours > 24 * 365 {
+            mistakes.note("--inventory-hours", format!("is {}, at most a year", self.inventory_hours));
+        }
         let whole = (tls, listen, self.ssh_key, nqn_prefix);
         mistakes.finish()?;
         let (Some(tls), Some(listen), Some(ssh_key), Some(nqn_prefix)) = whole else {
@@ -128,11 +166,16 @@ impl Options {
             admin_listen,
             tls,
             appliances,
-            ssh_key,
+            ssh_key: UserKey { file: ssh_key, passphrase: self.ssh_key_passphrase },
+            command_expiry: Duration::from_secs(self.command_expiry),
             nqn_prefix,
             cluster_id: cluster_id.flatten(),
             event_relay: event_relay.flatten(),
             instance: self.instance,
+            node_name: self.node_name,
+            inventory_every: (self.inventory_hours > 0)
+                .then(|| Duration::from_secs(self.inventory_hours.saturating_mul(3600))),
+            block_nodes: self.block_nodes,
             require_patched: self.require_patched_appliance,
             shutdown_grace: Duration::from_secs(self.process.shutdown_grace),
         })

@@ -6,6 +6,7 @@
 use proto::fault::{Fault, Reason};
 use proto::size::ByteSize;
 
+use crate::appliance::RunError;
 use crate::mark::{Claim, Mark, MarkedNode};
 use crate::routeros::disk::RowError;
 use crate::routeros::rejection::{Code, Rejection};
@@ -33,6 +34,12 @@ pub(crate) enum Refusal {
     StaleEpoch(String),
     /// It has had as many owners as can be counted.
     EpochsUsedUp,
+    /// What it is to be made from is not there.
+    NoSource,
+    /// The pool cannot copy what it is to be made from.
+    CannotCopy(String),
+    /// Only other clusters have volumes there: their marks.
+    OtherClusters(Vec<String>),
 }
 
 impl Refusal {
@@ -46,6 +53,17 @@ impl Refusal {
             Code::Pool => Self::PoolUnhealthy(detail.to_owned()),
             Code::Space => Self::NoSpace { free: detail.parse().ok().map(ByteSize::from_bytes) },
             Code::Epoch => Self::EpochsUsedUp,
+            Code::Left => {
+                Self::PoolUnhealthy(format!("what an earlier attempt has left cannot be removed: {detail}"))
+            }
+            Code::Source => Self::NoSource,
+            Code::Copy => Self::CannotCopy(detail.to_owned()),
+            Code::Range => Self::SizeOutOfRange(format!(
+                "what it is made from has {}, which is more than the limit",
+                detail
+                    .parse()
+                    .map_or_else(|_| detail.to_owned(), |bytes| ByteSize::from_bytes(bytes).to_string())
+            )),
         }
     }
 
@@ -61,6 +79,9 @@ impl Refusal {
             Self::StillAttached(_) => Reason::StillAttached,
             Self::StaleEpoch(_) => Reason::StaleEpoch,
             Self::EpochsUsedUp => Reason::ApplianceRefused,
+            Self::NoSource => Reason::VolumeNotFound,
+            Self::CannotCopy(_) => Reason::Unsupported,
+            Self::OtherClusters(_) => Reason::NotOurs,
         }
     }
 
@@ -89,6 +110,13 @@ impl Refusal {
             }
             Self::StillAttached(_) => "it is still exported; detach it first".to_owned(),
             Self::StaleEpoch(what) => what.clone(),
+            Self::NoSource => "what it is to be made from is not there".to_owned(),
+            Self::OtherClusters(marks) => format!(
+                "it holds volumes of other clusters only ({}); if this cluster was made anew, take them over with rdsctl \
+                 appliance adopt-cluster, if the appliance is shared on purpose, configure it with shared=yes",
+                marks.join(", ")
+            ),
+            Self::CannotCopy(why) => format!("this pool cannot copy it: {why}"),
             Self::EpochsUsedUp => {
                 "it has had as many owners as can be counted; copy it to a new volume".to_owned()
             }
@@ -140,11 +168,26 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<RunError> for Failure {
+    /// The failure of a command that changes nothing.
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Unusable(why) => Self::Unusable(why),
+            RunError::Rejected(rejection) => rejection.into(),
+            RunError::Unreachable(why) | RunError::Lost(why) => Self::Unreachable { why, after_loss: false },
+        }
+    }
+}
+
 impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
         let Rejection::Ours { code, detail } = &rejection else {
             return Self::Rejected(rejection);
         };
+        if *code == Code::Left {
+            // In the appliance's own words.
+            return Self::Rejected(Rejection::parse(detail));
+        }
         let (text, mark) = split_mark(detail);
         Self::Refused {
             refusal: Refusal::of_script(*code, text, mark.as_ref()),
@@ -259,6 +302,7 @@ fn advice(rejection: &Rejection) -> &'static str {
         Rejection::NotAllowed(_) => "; the user's group needs ssh, read, write, test and ftp",
         Rejection::Unsupported(_) | Rejection::Syntax(_) => "; RouterOS 7.21 or newer is needed",
         Rejection::Ours { .. }
+        | Rejection::Late(_)
         | Rejection::AlreadyExists(_)
         | Rejection::NoSuchItem(_)
         | Rejection::InvalidValue(_)

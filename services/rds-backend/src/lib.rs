@@ -11,22 +11,28 @@
 //! Absent on purpose: a cache, a database, Kubernetes (except for the UID of kube-system, in [`cluster`]), and any way
 //! to touch a disk without our mark. Snapshots, lists and adoption of older volumes are not here yet.
 
+mod adoption;
 mod appliance;
 mod attachment;
 mod capacity;
 mod cluster;
 mod config;
+mod copies;
 mod fault;
 mod health;
+mod inventory;
 mod mark;
 mod metrics;
+mod paging;
+mod qualify;
 mod report;
 mod rounds;
 mod routeros;
 mod serve;
 mod service;
+mod snapshot;
 mod volume;
 
-pub use appliance::{HostKey, HostKeyError};
+pub use appliance::{HostKey, HostKeyError, UserKey};
 pub use config::{ApplianceConfig, ApplianceConfigError, Config, Options};
 pub use serve::{Listeners, serve};

@@ -15,7 +15,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use proto::id::{ClusterId, NodeId};
+use proto::id::{ClusterId, NodeId, Slot};
 use proto::nqn::Epoch;
 use proto::rds::volume::v1 as wire;
 
@@ -39,12 +39,12 @@ pub(crate) const FIRST_NODE: Range<usize> = 63..97;
 /// The second node.
 pub(crate) const SECOND_NODE: Range<usize> = 98..132;
 /// Where the claim begins.
-const CLAIM: usize = 133;
+pub(crate) const CLAIM: usize = 133;
 /// Single spaces of the fixed part that no other field covers.
 pub(crate) const SEPARATORS: [usize; 4] = [18, 62, 97, 132];
 
 const FLAGS: Range<usize> = 12..18;
-const SOURCE: Range<usize> = 32..62;
+pub(crate) const SOURCE: Range<usize> = 32..62;
 const NODE_ID_BYTES: usize = 32;
 /// What the place of a node that may write begins with.
 pub(crate) const WRITES: &str = "w:";
@@ -169,7 +169,13 @@ impl Holder {
         format!("{mode}{}", padded(self.node.as_str(), NODE_ID_BYTES))
     }
 
-    fn parse(field: &str) -> Option<Self> {
+    /// True for a node id that was issued.
+    pub(crate) fn is_issued(&self) -> bool {
+        self.node.as_str().parse::<NodeId>().is_ok()
+    }
+
+    /// Reads the 34 bytes that stand for it.
+    pub(crate) fn parse(field: &str) -> Option<Self> {
         let read_only = match field.get(..2)? {
             WRITES => false,
             READS => true,
@@ -222,12 +228,37 @@ pub(crate) struct Mark {
     pub(crate) epoch: Epoch,
     /// How it may be shared.
     pub(crate) class: AccessClass,
-    /// Snapshot or volume it was made from.
+    /// What it was made from, as [`source_code`] writes it.
     pub(crate) source: Option<String>,
     /// Who holds it.
     pub(crate) holders: [Option<Holder>; 2],
+    /// When a snapshot was made, Unix time in seconds; volumes have none.
+    pub(crate) created: Option<u64>,
     /// Whose it is; `None` also when the name did not fit.
     pub(crate) claim: Option<Claim>,
+}
+
+/// Begins the time at which a snapshot was made, in front of the claim.
+pub(crate) const CREATED: char = '@';
+
+/// How a mark names the volume or the snapshot that something was made from: `v:` or `s:` and the digits of its slot.
+/// `None` for a volume of an earlier driver, whose name has no room.
+pub(crate) fn source_code(slot: &Slot) -> Option<String> {
+    let digits = slot.as_str().get(4..)?;
+    match (slot.is_legacy(), slot.is_snapshot()) {
+        (true, _) => None,
+        (false, true) => Some(format!("s:{digits}")),
+        (false, false) => Some(format!("v:{digits}")),
+    }
+}
+
+/// The slot that [`source_code`] stands for.
+pub(crate) fn source_slot(code: &str) -> Option<Slot> {
+    match code.split_at_checked(2)? {
+        ("v:", digits) => Slot::volume(&format!("csi-{digits}")),
+        ("s:", digits) => Slot::snapshot(&format!("snp-{digits}")),
+        _ => None,
+    }
 }
 
 /// What every row of ours begins with: version and cluster.
@@ -249,6 +280,7 @@ impl Mark {
             class,
             source: None,
             holders: [None, None],
+            created: None,
             claim,
         }
     }
@@ -284,11 +316,13 @@ impl fmt::Display for Mark {
             Some(claim) => format!("{}/{}", claim.namespace, claim.name),
             None => "-".to_owned(),
         };
-        if claim.len() > MAX_BYTES - CLAIM {
-            claim.truncate(claim.floor_char_boundary(MAX_BYTES - CLAIM - 1));
+        let created = self.created.map(|seconds| format!("{CREATED}{seconds} ")).unwrap_or_default();
+        let room = MAX_BYTES - CLAIM - created.len();
+        if claim.len() > room {
+            claim.truncate(claim.floor_char_boundary(room - 1));
             claim.push(CUT);
         }
-        write!(f, "{fixed}{claim}")
+        write!(f, "{fixed}{created}{claim}")
     }
 }
 
@@ -341,6 +375,11 @@ impl FromStr for Mark {
             field if field == no_node() => Ok(None),
             field => Holder::parse(field).map(Some).ok_or(MarkError::Damaged("a node")),
         };
+        let mut rest = text.get(CLAIM..).unwrap_or_default();
+        let mut created = None;
+        if let Some((seconds, claim)) = rest.strip_prefix(CREATED).and_then(|rest| rest.split_once(' ')) {
+            (created, rest) = (seconds.parse().ok(), claim);
+        }
         Ok(Self {
             cluster: cluster.to_owned(),
             formatted,
@@ -348,10 +387,8 @@ impl FromStr for Mark {
             class,
             source: (!source.is_empty()).then(|| source.to_owned()),
             holders: [holder(FIRST_NODE)?, holder(SECOND_NODE)?],
-            claim: text
-                .get(CLAIM..)
-                .and_then(|claim| claim.split_once('/'))
-                .and_then(|(namespace, name)| Claim::new(namespace, name)),
+            created,
+            claim: rest.split_once('/').and_then(|(namespace, name)| Claim::new(namespace, name)),
         })
     }
 }

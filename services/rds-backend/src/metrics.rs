@@ -11,6 +11,9 @@ use prometheus_client::registry::{Registry, Unit};
 use proto::id::ApplianceName;
 use proto::size::ByteSize;
 
+use proto::rds::volume::v1::mismatch::Kind;
+
+use crate::inventory::Inventory;
 use crate::report::Reporter;
 use crate::routeros::disk::PoolRow;
 use crate::routeros::script::{Place, Verb};
@@ -60,10 +63,38 @@ struct PoolLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationName {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoundLabels {
+    verb: &'static str,
+    round: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MismatchLabels {
+    appliance: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
     reason: &'static str,
 }
+
+/// Kinds of mismatches, as labels.
+const KINDS: [(Kind, &str); 7] = [
+    (Kind::ImageWithoutDisk, "image_without_disk"),
+    (Kind::DiskWithoutImage, "disk_without_image"),
+    (Kind::DamagedMark, "damaged_mark"),
+    (Kind::OtherCluster, "other_cluster"),
+    (Kind::NotAdopted, "not_adopted"),
+    (Kind::ExportDiffers, "export_differs"),
+    (Kind::SubvolumeWithoutDisk, "subvolume_without_disk"),
+];
 
 /// Handles to all counters; cloning shares them.
 #[derive(Debug, Clone)]
@@ -75,6 +106,14 @@ pub(crate) struct Metrics {
     pool_free: Family<PoolLabels, Gauge>,
     pool_healthy: Family<PoolLabels, Gauge>,
     operations: Family<OperationLabels, Counter>,
+    operation_seconds: Durations<OperationName>,
+    rounds: Family<RoundLabels, Counter>,
+    running: Family<ApplianceLabels, Gauge>,
+    waiting: Family<ApplianceLabels, Gauge>,
+    backoff: Family<ApplianceLabels, Gauge>,
+    volumes: Family<ApplianceLabels, Gauge>,
+    snapshots: Family<ApplianceLabels, Gauge>,
+    mismatches: Family<MismatchLabels, Gauge>,
 }
 
 impl Metrics {
@@ -90,6 +129,18 @@ impl Metrics {
             pool_free: Family::default(),
             pool_healthy: Family::default(),
             operations: Family::default(),
+            operation_seconds: Durations::register(
+                registry,
+                "operation_duration",
+                "Time an operation took, whatever came of it",
+            ),
+            rounds: Family::default(),
+            running: Family::default(),
+            waiting: Family::default(),
+            backoff: Family::default(),
+            volumes: Family::default(),
+            snapshots: Family::default(),
+            mismatches: Family::default(),
         };
         registry.register("commands", "Commands sent to an appliance", metrics.commands.clone());
         registry.register(
@@ -106,6 +157,20 @@ impl Metrics {
             "1 while a pool is mounted and its RAID works, as of the last look",
             metrics.pool_healthy.clone(),
         );
+        let help = "Commands by how many of the same operation were needed until one decided";
+        registry.register("operation_rounds", help, metrics.rounds.clone());
+        let help = "Commands that an appliance is working on";
+        registry.register("commands_running", help, metrics.running.clone());
+        let help = "Commands that wait for a channel of an appliance";
+        registry.register("commands_waiting", help, metrics.waiting.clone());
+        let help = "Time until an appliance that cannot be used is tried again; 0 while it is not waited for";
+        registry.register_with_unit("appliance_backoff", help, Unit::Seconds, metrics.backoff.clone());
+        let help = "Volumes of this cluster, as of the last inventory";
+        registry.register("volumes", help, metrics.volumes.clone());
+        let help = "Snapshots of this cluster, as of the last inventory";
+        registry.register("snapshots", help, metrics.snapshots.clone());
+        let help = "What does not fit together on an appliance, by kind, as of the last inventory";
+        registry.register("inventory_mismatches", help, metrics.mismatches.clone());
         registry.register(
             "operations",
             "Operations by their outcome: ok, or the reason of the fault",
@@ -140,6 +205,19 @@ impl Metrics {
         }
     }
 
+    /// What an inventory has found. Every kind is shown, also those that do not occur.
+    pub(crate) fn inventory(&self, appliance: &ApplianceName, found: &Inventory) {
+        let labels = ApplianceLabels { appliance: appliance.to_string() };
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.volumes.get_or_create(&labels).set(number(found.volumes));
+        self.snapshots.get_or_create(&labels).set(number(found.snapshots));
+        for (kind, name) in KINDS {
+            let count = found.mismatches.iter().filter(|mismatch| mismatch.kind() == kind).count();
+            let labels = MismatchLabels { appliance: appliance.to_string(), kind: name };
+            self.mismatches.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Shows how many events wait for the relay, and how many never reached it.
     pub(crate) fn events(&self, registry: &mut Registry, reporter: Reporter) {
         let registry = registry.sub_registry_with_prefix("rds_backend");
@@ -148,6 +226,29 @@ impl Metrics {
         chassis::metrics::counter(registry, "events_dropped", help, move || dropped.dropped());
         let help = "Events that wait for the relay";
         chassis::metrics::gauge(registry, "events_waiting", help, move || reporter.waiting());
+    }
+
+    /// How long an operation took; its trace is kept as an exemplar.
+    pub(crate) fn operation_took(&self, operation: &'static str, took: Duration) {
+        self.operation_seconds.observe(&OperationName { operation }, took);
+    }
+
+    /// In which round an operation was decided.
+    pub(crate) fn decided(&self, verb: Verb, round: u32) {
+        self.rounds.get_or_create(&RoundLabels { verb: verb.as_str(), round }).inc();
+    }
+
+    /// How many commands run and wait.
+    pub(crate) fn queue(&self, appliance: &ApplianceName, (running, waiting): (u32, u32)) {
+        let labels = ApplianceLabels { appliance: appliance.to_string() };
+        self.running.get_or_create(&labels).set(running.into());
+        self.waiting.get_or_create(&labels).set(waiting.into());
+    }
+
+    /// How long the next attempt to connect is away.
+    pub(crate) fn backoff(&self, appliance: &ApplianceName, wait: Duration) {
+        let labels = ApplianceLabels { appliance: appliance.to_string() };
+        self.backoff.get_or_create(&labels).set(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn operation(&self, operation: &'static str, reason: &'static str) {

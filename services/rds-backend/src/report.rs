@@ -14,7 +14,7 @@ use proto::event::EventReason;
 use proto::rds::event::v1::event_relay_client::EventRelayClient;
 use proto::rds::event::v1::subject::Kind;
 use proto::rds::event::v1::{
-    ClaimSubject, Disposition, Event, PersistentVolumeSubject, PublishRequest, Subject,
+    ClaimSubject, Disposition, Event, NodeSubject, PersistentVolumeSubject, PublishRequest, Subject,
 };
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub(crate) enum About<'a> {
     Claim(Option<&'a Claim>, &'a str),
     /// The PersistentVolume of a handle.
     PersistentVolume(&'a str),
+    /// A node, by its Kubernetes name.
+    Node(&'a str),
 }
 
 impl About<'_> {
@@ -46,6 +48,7 @@ impl About<'_> {
                     volume_handle: handle.to_owned(),
                 })
             }
+            Self::Node(name) => Kind::Node(NodeSubject { name: name.to_owned() }),
             Self::PersistentVolume(handle) => Kind::PersistentVolume(PersistentVolumeSubject {
                 name: String::new(),
                 volume_handle: handle.to_owned(),

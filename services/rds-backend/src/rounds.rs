@@ -5,6 +5,7 @@
 //! should be, leads to the next round; a missing connection is answered at once in the first, and waited for in the
 //! others, because by then something may have happened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::deadline::Deadline;
@@ -16,7 +17,7 @@ use crate::appliance::link::Patience;
 use crate::appliance::{Appliance, RunError};
 use crate::fault::Failure;
 use crate::routeros::rejection::Rejection;
-use crate::routeros::script::Script;
+use crate::routeros::script::{Place, Script};
 
 /// Rounds of one operation.
 const ROUNDS: u32 = 3;
@@ -27,7 +28,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scene<'a> {
     /// Where the volume lies.
-    pub(crate) appliance: &'a Appliance,
+    pub(crate) appliance: &'a Arc<Appliance>,
     /// Whose volumes we may touch.
     pub(crate) cluster: &'a ClusterId,
     /// What the names of exports begin with.
@@ -55,6 +56,11 @@ pub(crate) struct Seen<'a> {
 }
 
 impl Scene<'_> {
+    /// The folders and what is known of their pools.
+    pub(crate) async fn places(&self) -> Result<Vec<Place>, Failure> {
+        self.appliance.known_places(self.deadline).await.map_err(Failure::from)
+    }
+
     /// Sends `script` until `judge` has decided.
     pub(crate) async fn decide<T>(
         &self,
@@ -63,10 +69,20 @@ impl Scene<'_> {
     ) -> Result<T, Failure> {
         let (mut after_loss, mut patience) = (false, Patience::None);
         let mut last = String::new();
+        if let Some(slot) = script.slot().filter(|_| script.verb().mutates())
+            && !self.appliance.rest(slot, self.deadline).await
+        {
+            let why =
+                "an earlier command for it was given up and may still begin on the appliance".to_owned();
+            return Err(Failure::Undecided { why, late: true });
+        }
         for round in 1..=ROUNDS {
-            match self.appliance.run(script, self.share(round), patience).await {
+            match self.appliance.run::<Value>(script, self.share(round), patience).await {
                 Ok(answer) => match judge(Seen { answer: &answer, after_loss }) {
-                    Ok(Step::Done(outcome)) => return Ok(outcome),
+                    Ok(Step::Done(outcome)) => {
+                        self.appliance.metrics().decided(script.verb(), round);
+                        return Ok(outcome);
+                    }
                     Ok(Step::Again(seen)) => seen.clone_into(&mut last),
                     // An earlier round may still be under way, and then what was seen is not the end of it.
                     Err(failure) if after_loss => return Err(failure.unsettled()),
@@ -77,6 +93,11 @@ impl Scene<'_> {
                     patience = Patience::UntilDeadline;
                     tracing::info!(round, why, routeros.verb = %script.verb(), "answer lost, looking again");
                     last = why;
+                }
+                // It waited on the appliance for too long, and did nothing.
+                Err(RunError::Rejected(Rejection::Late(_))) => {
+                    "the appliance began the command too late, so it was not carried out"
+                        .clone_into(&mut last);
                 }
                 // Somebody made it between our look and our act.
                 Err(RunError::Rejected(Rejection::AlreadyExists(text))) => last = text,

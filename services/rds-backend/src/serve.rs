@@ -12,16 +12,19 @@ use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
 use prometheus_client::registry::Registry;
 use proto::rds::volume::v1::appliances_server::AppliancesServer;
+use proto::rds::volume::v1::snapshots_server::SnapshotsServer;
 use proto::rds::volume::v1::volume_facts_server::VolumeFactsServer;
 use proto::rds::volume::v1::volumes_server::VolumesServer;
 
-use crate::appliance::Appliance;
 use crate::appliance::link::{Keeper, Link};
 use crate::appliance::pool::Appliances;
+use crate::appliance::turns::Turns;
+use crate::appliance::witness::Witness;
+use crate::appliance::{Appliance, Known};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::report;
+use crate::report::{self, Reporter};
 use crate::service::Backend;
 
 /// How often certificates are looked at.
@@ -72,7 +75,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     metrics.events(&mut registry, reporter.clone());
 
     let (links_stop, links_until) = Shutdown::manual();
-    let (appliances, keepers) = appliances(&config, &health, &metrics);
+    let (appliances, keepers) = appliances(&config, &health, &metrics, &reporter);
     for keeper in keepers {
         tokio::spawn(keeper.run(links_until.clone()));
     }
@@ -86,12 +89,24 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let (delivery_stop, delivery_until) = Shutdown::manual();
     let delivering = tokio::spawn(delivery.run(delivery_until));
 
-    let backend = Backend::new(appliances, cluster, config.nqn_prefix, tasks.clone(), reporter, metrics);
+    let backend = Backend::new(
+        appliances,
+        cluster,
+        config.nqn_prefix,
+        config.block_nodes,
+        tasks.clone(),
+        reporter,
+        metrics,
+    );
+    if let Some(every) = config.inventory_every {
+        tokio::spawn(backend.clone().take_inventories(every, shutdown.clone()));
+    }
     let served: Result<(), ServeError> = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
         .calls(calls)
         .grace(config.shutdown_grace)
         .add(VolumesServer::new(backend.clone()))
+        .add(SnapshotsServer::new(backend.clone()))
         .add(VolumeFactsServer::new(backend.clone()))
         .add(AppliancesServer::new(backend))
         .serve(&health, shutdown)
@@ -108,11 +123,25 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     Ok(served?)
 }
 
-fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliances, Vec<Keeper>) {
+fn appliances(
+    config: &Config,
+    health: &Health,
+    metrics: &Metrics,
+    reporter: &Reporter,
+) -> (Appliances, Vec<Keeper>) {
     let mut keepers = Vec::new();
     let appliances = config.appliances.iter().map(|appliance| {
         let (link, end) = Link::new();
+        let known = Known::default();
+        let turns = Arc::new(Turns::new(appliance.channels));
         keepers.push(Keeper {
+            turns: Arc::clone(&turns),
+            known: known.clone(),
+            witness: Witness::new(
+                reporter.clone(),
+                config.node_name.clone(),
+                format!("appliance {} at {}", appliance.name, appliance.ssh),
+            ),
             config: appliance.clone(),
             key: config.ssh_key.clone(),
             require_patched: config.require_patched,
@@ -120,7 +149,7 @@ fn appliances(config: &Config, health: &Health, metrics: &Metrics) -> (Appliance
             metrics: metrics.clone(),
             end,
         });
-        Appliance::new(appliance.clone(), link, metrics.clone())
+        Appliance::new(appliance.clone(), link, known, turns, config.command_expiry, metrics.clone())
     });
     (Appliances::new(appliances.collect()), keepers)
 }

@@ -6,6 +6,9 @@
 mod appliances;
 mod attachments;
 mod facts;
+mod lists;
+mod operator;
+mod snapshots;
 mod tell;
 mod volumes;
 
@@ -15,6 +18,7 @@ use std::time::Duration;
 use chassis::deadline::Deadline;
 use chassis::reservation::{Reservation, Reservations};
 use chassis::server::Peer;
+use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
 use proto::fault::{Fault, Reason};
 use proto::id::{ClusterId, Slot, VolumeRef};
@@ -22,10 +26,12 @@ use proto::nqn::NqnPrefix;
 use proto::rds::volume::v1 as wire;
 use tonic::{Request, Response, Status};
 
+use crate::adoption;
 use crate::appliance::Appliance;
 use crate::appliance::pool::Appliances;
 use crate::cluster::Cluster;
-use crate::fault::{About, Failure};
+use crate::fault::{About, Failure, Refusal};
+use crate::mark;
 use crate::metrics::Metrics;
 use crate::report::Reporter;
 use crate::rounds::Scene;
@@ -33,10 +39,16 @@ use crate::volume::plan::Volume;
 
 /// What a caller that set no deadline gets.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+/// What an inventory may take: it walks all files.
+const INVENTORY_LIMIT: Duration = Duration::from_secs(600);
 /// Time an answer takes on its way back.
 const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_millis(200);
 /// Callers of `Volumes` and `Appliances`.
 const OPERATORS: &[&str] = &["csi-front", "rdsctl"];
+/// What one appliance gets when a volume is looked for on all of them.
+const LEGACY_LIMIT: Duration = Duration::from_secs(5);
+/// Callers of what an operator decides.
+const ADMINISTRATORS: &[&str] = &["rdsctl"];
 /// Callers of `VolumeFacts`.
 const AGENTS: &[&str] = &["nvme-agent"];
 
@@ -49,6 +61,8 @@ struct Inner {
     appliances: Appliances,
     cluster: Cluster,
     prefix: NqnPrefix,
+    /// Nodes that may hold one raw block volume at once.
+    block_nodes: u8,
     reservations: Reservations<String>,
     tasks: Tasks,
     reporter: Reporter,
@@ -67,6 +81,7 @@ impl Backend {
         appliances: Appliances,
         cluster: Cluster,
         prefix: NqnPrefix,
+        block_nodes: u8,
         tasks: Tasks,
         reporter: Reporter,
         metrics: Metrics,
@@ -75,6 +90,7 @@ impl Backend {
             appliances,
             cluster,
             prefix,
+            block_nodes,
             reservations: Reservations::new(),
             tasks,
             reporter,
@@ -94,6 +110,7 @@ impl Backend {
         R: Send + 'static,
         F: Future<Output = Result<R, Fault>> + Send + 'static,
     {
+        let began = tokio::time::Instant::now();
         let deadline = before_the_callers(Deadline::of(&request, DEFAULT_DEADLINE));
         let result = match allow(Peer::of(&request), callers) {
             Ok(()) => {
@@ -104,6 +121,7 @@ impl Backend {
             }
             Err(fault) => Err(fault),
         };
+        self.0.metrics.operation_took(operation, began.elapsed());
         let reason = result.as_ref().err().map_or("ok", |fault| fault.reason.as_str());
         self.0.metrics.operation(operation, reason);
         // The server logs a failed call, once, with what its status carries.
@@ -116,6 +134,35 @@ impl Backend {
 fn before_the_callers(deadline: Deadline) -> Deadline {
     let left = deadline.remaining();
     deadline.at_most(left.saturating_sub((left / 10).min(ANSWER_MARGIN)))
+}
+
+impl Backend {
+    /// Takes an inventory of every appliance now and then, for the metrics and the log. It removes nothing.
+    pub(crate) async fn take_inventories(self, every: Duration, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = shutdown.requested() => return,
+            }
+            for appliance in self.0.appliances.iter() {
+                let request = wire::GetInventoryRequest { appliance: appliance.config().name.to_string() };
+                let work = Arc::clone(&self.0).get_inventory(request, Deadline::after(INVENTORY_LIMIT));
+                let name = appliance.config().name.as_str();
+                tokio::select! {
+                    found = work => match found {
+                        Ok(found) if found.mismatches.is_empty() => {}
+                        Ok(found) => tracing::warn!(
+                            appliance = name,
+                            mismatches = found.mismatches.len(),
+                            "things do not fit together, see rdsctl appliance orphans"
+                        ),
+                        Err(fault) => tracing::warn!(appliance = name, %fault, "no inventory"),
+                    },
+                    () = shutdown.requested() => return,
+                }
+            }
+        }
+    }
 }
 
 fn allow(peer: Option<Peer>, callers: &[&str]) -> Result<(), Fault> {
@@ -131,19 +178,12 @@ fn allow(peer: Option<Peer>, callers: &[&str]) -> Result<(), Fault> {
 
 impl Inner {
     /// What a handle names; `None` for one of a form that was never issued: it names nothing that exists.
-    fn target(&self, handle: &str) -> Result<Option<Target>, Fault> {
+    async fn target(&self, handle: &str, deadline: Deadline) -> Result<Option<Target>, Fault> {
         let reference: VolumeRef = handle.parse().map_err(|error| Fault::invalid("handle", error))?;
         let named = match reference {
             VolumeRef::Handle(named) => named,
             VolumeRef::NeverIssued => return Ok(None),
-            VolumeRef::Legacy(id) => {
-                return Err(Fault::settled(
-                    Reason::NotOurs,
-                    format!(
-                        "volume {id} was made by an earlier driver and is not adopted, so it is not touched"
-                    ),
-                ));
-            }
+            VolumeRef::Legacy(slot) => return self.legacy(slot, deadline).await,
         };
         let Some(appliance) = self.appliances.get(&named.appliance) else {
             return Err(self.no_such_appliance(named.appliance.as_str(), handle));
@@ -151,9 +191,37 @@ impl Inner {
         Ok(Some(Target { appliance: Arc::clone(appliance), slot: named.slot, handle: handle.to_owned() }))
     }
 
+    /// The home of a volume of an earlier driver, whose handle names no appliance. With several it is looked for, and
+    /// what we merely cannot see is not gone: every one must have answered.
+    async fn legacy(&self, slot: Slot, deadline: Deadline) -> Result<Option<Target>, Fault> {
+        let handle = slot.to_string();
+        let cluster = self.cluster.id()?;
+        let all: Vec<_> = self.appliances.iter().map(Arc::clone).collect();
+        if let [only] = all.as_slice() {
+            return Ok(Some(Target { appliance: Arc::clone(only), slot, handle }));
+        }
+        let mut silent = None;
+        for appliance in all {
+            let scene = self.scene(&appliance, cluster, deadline.at_most(LEGACY_LIMIT));
+            match adoption::row(scene, &slot).await {
+                Ok(_) => return Ok(Some(Target { appliance, slot, handle })),
+                Err(Failure::Refused { refusal: Refusal::NotFound, .. }) => {}
+                Err(failure) => {
+                    let target = Target {
+                        appliance: Arc::clone(&appliance),
+                        slot: slot.clone(),
+                        handle: handle.clone(),
+                    };
+                    silent = Some(target.fault("find", failure));
+                }
+            }
+        }
+        silent.map_or(Ok(None), Err)
+    }
+
     /// Like [`Inner::target`], when a handle that names nothing is an error.
-    fn existing(&self, handle: &str) -> Result<Target, Fault> {
-        self.target(handle)?.ok_or_else(|| {
+    async fn existing(&self, handle: &str, deadline: Deadline) -> Result<Target, Fault> {
+        self.target(handle, deadline).await?.ok_or_else(|| {
             Fault::settled(
                 Reason::VolumeNotFound,
                 format!("there is no volume {handle:?}: a handle is <appliance>/csi-<28 hex digits>"),
@@ -182,7 +250,7 @@ impl Inner {
 
     fn scene<'a>(
         &'a self,
-        appliance: &'a Appliance,
+        appliance: &'a Arc<Appliance>,
         cluster: &'a ClusterId,
         deadline: Deadline,
     ) -> Scene<'a> {
@@ -222,6 +290,17 @@ impl Target {
             addresses: self.addresses(),
             appliance: self.appliance.config().name.to_string(),
             directory: volume.row.directory().to_owned(),
+            content_source: volume
+                .mark
+                .source
+                .as_deref()
+                .and_then(mark::source_slot)
+                .map_or_else(String::new, |slot| self.appliance.handle(&slot)),
+            claim: volume.mark.claim.as_ref().map(|claim| wire::Claim {
+                namespace: claim.namespace.clone(),
+                name: claim.name.clone(),
+                volume_name: String::new(),
+            }),
         }
     }
 }

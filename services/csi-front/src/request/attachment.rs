@@ -52,6 +52,7 @@ pub(crate) fn parse_unpublish(
     Ok(volume::DetachVolumeRequest {
         handle: handle.to_string(),
         node_id: node.transpose()?.map(|node| node.to_string()).unwrap_or_default(),
+        force: false,
     })
 }
 

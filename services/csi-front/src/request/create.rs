@@ -95,6 +95,7 @@ impl CreateVolume {
     pub(crate) fn ensure(&self) -> volume::EnsureVolumeRequest {
         let parameters = &self.parameters;
         volume::EnsureVolumeRequest {
+            content_source: String::new(),
             name: self.name.clone(),
             required_bytes: self.capacity.required,
             limit_bytes: self.capacity.limit,

@@ -4,22 +4,28 @@
 //! a failure it waits 1 s to 60 s with jitter, since firewalls ban reconnect storms. Callers never connect: they take
 //! what is there, wait for an attempt that is under way, or are told at once why there is none.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::deadline::Deadline;
 use chassis::health::Condition;
 use chassis::shutdown::Shutdown;
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use super::RunError;
+use super::census::Census;
 use super::session::{ConnectError, Session};
+use super::turns::Turns;
+use super::user_key::UserKey;
+use super::witness::Witness;
+use super::{Known, RunError};
+use crate::capacity;
 use crate::config::ApplianceConfig;
 use crate::metrics::Metrics;
+use crate::routeros::disk::PoolRow;
 use crate::routeros::probe::{self, Version};
-use crate::routeros::script;
+use crate::routeros::script::{self, Place};
 
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -91,7 +97,7 @@ impl Link {
             let now = state.borrow_and_update().clone();
             let last = match now {
                 State::Up(session) => {
-                    if session.is_live().await {
+                    if session.is_live(deadline.instant()).await {
                         return Ok(session);
                     }
                     self.nudge();
@@ -138,7 +144,10 @@ pub(crate) struct KeeperEnd {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     pub(crate) config: ApplianceConfig,
-    pub(crate) key: PathBuf,
+    pub(crate) key: UserKey,
+    pub(crate) turns: Arc<Turns>,
+    pub(crate) known: Known,
+    pub(crate) witness: Witness,
     pub(crate) require_patched: bool,
     pub(crate) condition: Condition,
     pub(crate) metrics: Metrics,
@@ -164,7 +173,7 @@ impl Keeper {
         loop {
             match self.connect().await {
                 Ok(session) => {
-                    self.measure(&session).await;
+                    self.look_around(&session).await;
                     if self.watch(session).await {
                         waits = chassis::backoff::exponential(BACKOFF_MIN, BACKOFF_MAX);
                         self.down(None, "the connection was lost, connecting again");
@@ -176,7 +185,10 @@ impl Keeper {
                     };
                     self.wait(failed, waits.next()).await;
                 }
-                Err(error) => self.wait(Failed::of(&error), waits.next()).await,
+                Err(error) => {
+                    self.witness.failed(&error);
+                    self.wait(Failed::of(&error), waits.next()).await;
+                }
             }
         }
     }
@@ -185,24 +197,53 @@ impl Keeper {
         Session::connect(&self.config, &self.key, self.require_patched).await.map(Arc::new)
     }
 
+    /// Reads everything once after connecting: which pools are btrfs, and whose volumes there are.
+    async fn look_around(&self, session: &Session) {
+        let places: Vec<_> =
+            self.config.directories.iter().map(|directory| super::place(directory)).collect();
+        let deadline = Deadline::after(super::census::LIMIT);
+        match super::ask::<Census>(session, &script::status::census(&places), None, deadline).await {
+            Ok(census) => {
+                self.known.census(&census);
+                self.pools(&places, &census.pools);
+            }
+            // Whether the connection is of use is found out by those who use it.
+            Err(error) => {
+                tracing::warn!(appliance = %self.config.name, %error, "the disks could not be read")
+            }
+        }
+    }
+
     /// Reads the pools, for the metrics.
     async fn measure(&self, session: &Session) {
         let places: Vec<_> =
             self.config.directories.iter().map(|directory| super::place(directory)).collect();
         let deadline = Deadline::after(super::OWN_LIMIT);
-        let answer = super::ask(session, &script::status::pools(&places), deadline).await;
+        let Ok(_turn) = self.turns.take(None, false, deadline).await else {
+            return;
+        };
+        let answer = super::ask::<Value>(session, &script::status::pools(&places), None, deadline).await;
         let read = answer
             .map_err(|error| error.to_string())
             .and_then(|answer| probe::read_pools(&answer).map_err(|error| error.to_string()));
         match read {
-            Ok(rows) => self.metrics.pools(&self.config.name, &places, &rows),
+            Ok(rows) => {
+                self.known.pools(&rows);
+                self.pools(&places, &rows);
+            }
             // Whether the connection is of use is found out by those who use it.
             Err(error) => tracing::warn!(appliance = %self.config.name, error, "the pools could not be read"),
         }
     }
 
+    fn pools(&self, places: &[Place], rows: &[PoolRow]) {
+        self.metrics.pools(&self.config.name, places, rows);
+        self.witness.pools(&capacity::pools(&self.config, places, rows));
+    }
+
     fn up(&self, session: &Arc<Session>) {
         let version = session.version();
+        self.witness.connected(version);
         tracing::info!(appliance = %self.config.name, address = self.config.ssh, version = version.as_str(), "connected");
         for warning in version.warnings() {
             tracing::warn!(appliance = %self.config.name, warning, "the appliance needs attention");
@@ -225,7 +266,9 @@ impl Keeper {
         let wait = wait.unwrap_or(BACKOFF_MAX);
         let advice = if failed.needs_operator { "" } else { "; it is tried again" };
         self.down(Some(failed.clone()), &format!("{}{advice}", failed.why));
+        self.metrics.backoff(&self.config.name, wait);
         tokio::time::sleep(wait).await;
+        self.metrics.backoff(&self.config.name, Duration::ZERO);
         self.end.state.send_replace(State::Connecting(Some(failed)));
     }
 
@@ -238,7 +281,7 @@ impl Keeper {
                 () = self.end.attention.notified() => {}
                 () = tokio::time::sleep(CHECK_EVERY) => self.measure(&session).await,
             }
-            if !session.is_live().await {
+            if !session.is_live(Instant::now() + super::OWN_LIMIT).await {
                 session.disconnect().await;
                 return session.was_useful();
             }

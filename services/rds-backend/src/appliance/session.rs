@@ -4,22 +4,26 @@
 //! dropping one sends nothing. Output is drained to its end, since an undrained channel stalls all others. There is no
 //! SSH keepalive, RouterOS does not answer it: TCP keepalive and a real question to an idle connection do its work.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::client::{self, Handle, Msg};
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, HashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Preferred};
+use serde_json::Value;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::clock::{self, Clock};
+use super::user_key::{UserKey, UserKeyError};
 use super::{HostKey, OWN_LIMIT};
 use crate::config::ApplianceConfig;
-use crate::routeros::probe::{Resource, Version};
+use crate::routeros::probe::{Hello, Version};
 use crate::routeros::reply::Output;
 use crate::routeros::script;
 
@@ -29,8 +33,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// A connection that was quiet for this long is asked for a sign of life before it is used.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
-/// Commands that may run at the same time on one connection.
-const CONCURRENCY: usize = 8;
+/// Quiet time after which the kernel asks whether the other end is still there, between its questions, and how many.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
 /// Each channel that we had to close leaks a little on our side until the connection ends.
 const MAX_CANCELLED: u32 = 200;
 /// Connections are replaced before rekeying would happen.
@@ -40,8 +44,8 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// Our own key cannot be used.
-    #[error("the SSH key {path} cannot be used: {problem}")]
-    Key { path: String, problem: String },
+    #[error(transparent)]
+    Key(#[from] UserKeyError),
     /// The address does not answer.
     #[error("{0}")]
     Network(String),
@@ -59,6 +63,11 @@ pub(crate) enum ConnectError {
         "user {0:?} is refused; import the public key with /user/ssh-keys/import and check the group's policies"
     )]
     LoginRefused(String),
+    /// It takes connections and closes them at once.
+    #[error(
+        "it closed the connection before SSH began; are all sessions in use? /ip/service max-sessions is 20 for everybody"
+    )]
+    ClosedAtOnce,
     /// Any other failure of the protocol.
     #[error("SSH: {0}")]
     Protocol(String),
@@ -74,8 +83,12 @@ impl ConnectError {
     /// True when waiting does not help: an operator has to do something.
     pub(crate) fn needs_operator(&self) -> bool {
         match self {
-            Self::Key { .. } | Self::HostKey { .. } | Self::LoginRefused(_) | Self::TooOld(_) => true,
-            Self::Network(_) | Self::TimedOut | Self::Protocol(_) | Self::NoVersion(_) => false,
+            Self::Key(_) | Self::HostKey { .. } | Self::LoginRefused(_) | Self::TooOld(_) => true,
+            Self::Network(_)
+            | Self::TimedOut
+            | Self::ClosedAtOnce
+            | Self::Protocol(_)
+            | Self::NoVersion(_) => false,
         }
     }
 }
@@ -111,7 +124,8 @@ pub(crate) struct Session {
     broken: AtomicBool,
     cancelled: AtomicU32,
     opening: tokio::sync::Mutex<()>,
-    running: tokio::sync::Semaphore,
+    /// None when its uptime cannot be compared.
+    clock: Option<Clock>,
     alive: watch::Receiver<()>,
 }
 
@@ -125,11 +139,11 @@ impl Session {
     /// Connects, proves the host key, logs in, and reads the version.
     pub(crate) async fn connect(
         config: &ApplianceConfig,
-        key: &Path,
+        key: &UserKey,
         require_patched: bool,
     ) -> Result<Self, ConnectError> {
         let login = async {
-            let key = user_key(key).await?;
+            let key = key.read().await?;
             let stream = dial(&config.ssh).await?;
             let (alive_sender, alive) = watch::channel(());
             let pin = Pin { keys: config.host_keys.clone(), _alive: alive_sender };
@@ -155,25 +169,42 @@ impl Session {
             broken: AtomicBool::new(false),
             cancelled: AtomicU32::new(0),
             opening: tokio::sync::Mutex::new(()),
-            running: tokio::sync::Semaphore::new(CONCURRENCY),
+            clock: None,
             alive,
         };
-        session.version = session.hello(require_patched).await?;
+        (session.version, session.clock) = session.hello(require_patched).await?;
         session.useful.store(false, Ordering::Relaxed);
         Ok(session)
     }
 
-    async fn hello(&self, require_patched: bool) -> Result<Version, ConnectError> {
+    async fn hello(&self, require_patched: bool) -> Result<(Version, Option<Clock>), ConnectError> {
         let deadline = chassis::deadline::Deadline::after(OWN_LIMIT);
-        let answer = super::ask(self, &script::status::hello(), deadline)
+        let asked = Instant::now();
+        let answer = super::ask::<Value>(self, &script::status::hello(), None, deadline)
             .await
             .map_err(|error| ConnectError::NoVersion(error.to_string()))?;
-        let version =
-            Resource::read(&answer).map_err(|error| ConnectError::NoVersion(error.to_string()))?.version;
+        let hello = Hello::read(&answer).map_err(|error| ConnectError::NoVersion(error.to_string()))?;
+        let version = hello.resource.version;
         if version.is_below_floor() || (require_patched && version.has_known_holes()) {
             return Err(ConnectError::TooOld(version.warnings().join("; ")));
         }
-        Ok(version)
+        let clock = hello
+            .comparable
+            .then(|| clock::seconds(&hello.resource.uptime))
+            .flatten()
+            .map(|uptime| Clock::read(uptime, asked));
+        if clock.is_none() {
+            tracing::warn!(
+                uptime = hello.resource.uptime,
+                "the uptime cannot be compared, so commands do not expire: one that hangs for long may act late"
+            );
+        }
+        Ok((version, clock))
+    }
+
+    /// The appliance's clock, if its uptime can be compared.
+    pub(crate) fn clock(&self) -> Option<Clock> {
+        self.clock
     }
 
     /// The version it said after connecting.
@@ -183,9 +214,6 @@ impl Session {
 
     /// Executes one line.
     pub(crate) async fn exec(&self, line: &str, deadline: Instant) -> Result<Finished, ExecError> {
-        let late =
-            |_| ExecError::NotSent("other commands kept the connection busy until the deadline".to_owned());
-        let _running = timeout_at(deadline, self.running.acquire()).await.map_err(late)?;
         let (reading, writing) = self.open(deadline).await?.split();
         let closing = Closing(Some(writing));
         let finished = timeout_at(deadline, converse(line, reading, closing)).await;
@@ -222,8 +250,8 @@ impl Session {
         }
     }
 
-    /// Asks for a sign of life if the connection was quiet for long. False: it must not be used.
-    pub(crate) async fn is_live(&self) -> bool {
+    /// Asks for a sign of life if the connection was quiet for long, at most until `deadline`. False: it must not be used.
+    pub(crate) async fn is_live(&self, deadline: Instant) -> bool {
         if !self.is_usable() {
             return false;
         }
@@ -232,7 +260,7 @@ impl Session {
             return true;
         }
         let (line, nonce) = script::probe();
-        let answered = match self.exec(&line, Instant::now() + OPEN_LIMIT).await {
+        let answered = match self.exec(&line, deadline.min(Instant::now() + OPEN_LIMIT)).await {
             Ok(finished) => finished.output.contains(&nonce),
             Err(error) => {
                 tracing::debug!(%error, "an idle connection gives no sign of life");
@@ -329,7 +357,15 @@ struct Pin {
 
 impl From<russh::Error> for ConnectError {
     fn from(error: russh::Error) -> Self {
-        Self::Protocol(error.to_string())
+        match error {
+            russh::Error::HUP | russh::Error::Disconnect => Self::ClosedAtOnce,
+            russh::Error::IO(error)
+                if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+            {
+                Self::ClosedAtOnce
+            }
+            other => Self::Protocol(other.to_string()),
+        }
     }
 }
 
@@ -382,28 +418,11 @@ async fn dial(address: &str) -> Result<TcpStream, ConnectError> {
 
 async fn dial_one(address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_keepalive(true)?;
+    let (quiet, between, times) = KEEPALIVE;
+    let keepalive = TcpKeepalive::new().with_time(quiet).with_interval(between).with_retries(times);
+    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
     let stream = socket.connect(address).await?;
     // Without it a command takes 40 ms more.
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// Reads the key anew for each connection, so that a replaced file is used.
-async fn user_key(path: &Path) -> Result<PrivateKeyWithHashAlg, ConnectError> {
-    let unusable = |problem: String| ConnectError::Key { path: path.display().to_string(), problem };
-    let text = tokio::fs::read_to_string(path).await.map_err(|error| unusable(error.to_string()))?;
-    // Parsing may derive keys: not on a worker.
-    let key = tokio::task::spawn_blocking(move || russh::keys::decode_secret_key(&text, None))
-        .await
-        .map_err(|error| unusable(error.to_string()))?
-        .map_err(|error| unusable(error.to_string()))?;
-    if key.algorithm() != Algorithm::Ed25519 {
-        return Err(unusable(format!(
-            "it is {}, only ed25519 is used; make one with: ssh-keygen -t ed25519 -N '' -f {}",
-            key.algorithm(),
-            path.display()
-        )));
-    }
-    Ok(PrivateKeyWithHashAlg::new(Arc::new(key), None))
 }

@@ -7,7 +7,8 @@ use super::plan::{self, Attached, Detached};
 use crate::fault::Failure;
 use crate::mark::{self, AccessClass, Holder};
 use crate::rounds::Scene;
-use crate::routeros::script::{attachment as script, volume};
+use crate::routeros::script::attachment::{self as script, Rules};
+use crate::routeros::script::volume;
 use crate::volume::plan as volumes;
 
 /// Makes sure that the node holds the volume and that it is exported in its epoch.
@@ -16,12 +17,13 @@ pub(crate) async fn attach(
     slot: &Slot,
     holder: &Holder,
     class: AccessClass,
+    rules: Rules<'_>,
 ) -> Result<Attached, Failure> {
     let places = scene.appliance.places();
-    let command = script::attach(slot, places, &mark::head(scene.cluster), holder, class, scene.prefix);
+    let command = script::attach(slot, &places, &mark::head(scene.cluster), holder, class, rules);
     scene
         .decide(&command, |seen| {
-            let volume = volumes::volume(seen.answer, scene.cluster, slot, places)?;
+            let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::attached(seen, holder, class, scene.prefix, volume)
         })
         .await
@@ -34,10 +36,10 @@ pub(crate) async fn detach(
     node: Option<&NodeId>,
 ) -> Result<Detached, Failure> {
     let places = scene.appliance.places();
-    let command = script::detach(slot, places, &mark::head(scene.cluster), node);
+    let command = script::detach(slot, &places, &mark::head(scene.cluster), node);
     scene
         .decide(&command, |seen| {
-            let volume = volumes::volume(seen.answer, scene.cluster, slot, places)?;
+            let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::detached(seen, node, volume)
         })
         .await
@@ -53,14 +55,14 @@ pub(crate) async fn mark_formatted(
     let places = scene.appliance.places();
     let command = volume::mark_formatted(
         slot,
-        places,
+        &places,
         &mark::head(scene.cluster),
         epoch.number(),
         &mark::node_field(node),
     );
     scene
         .decide(&command, |seen| {
-            let volume = volumes::volume(seen.answer, scene.cluster, slot, places)?;
+            let volume = volumes::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::marked(node, epoch, volume)
         })
         .await

@@ -12,6 +12,9 @@ use crate::appliance::HostKey;
 const MAX_DIRECTORIES: usize = 4;
 /// Longest folder, in bytes.
 const MAX_DIRECTORY_BYTES: usize = 64;
+/// Commands at once when nothing else is said, and the most that are possible: RouterOS has 20 sessions for everybody.
+const DEFAULT_CHANNELS: u32 = 8;
+const MAX_CHANNELS: u32 = 16;
 /// Kept free on every pool when nothing else is said.
 const DEFAULT_RESERVE: ByteSize = ByteSize::GIB;
 
@@ -32,6 +35,12 @@ pub struct ApplianceConfig {
     pub reserve: ByteSize,
     /// Host keys that are accepted, at least one.
     pub host_keys: Vec<HostKey>,
+    /// Commands that run at once over its one connection, 1 to 16.
+    pub channels: u32,
+    /// Other clusters keep volumes on it, too: then it may be used although it has no volume of ours yet.
+    pub shared: bool,
+    /// Exports are locked to the name of the host, too. Only where `rdsctl appliance qualify` has shown that it works.
+    pub host_lock: bool,
 }
 
 impl ApplianceConfig {
@@ -54,6 +63,9 @@ struct Draft<'a> {
     storage: Option<&'a str>,
     directories: Option<&'a str>,
     reserve: Option<&'a str>,
+    channels: Option<&'a str>,
+    shared: Option<&'a str>,
+    host_lock: Option<&'a str>,
     host_keys: Vec<&'a str>,
 }
 
@@ -89,13 +101,16 @@ impl<'a> Draft<'a> {
                 "storage" => &mut draft.storage,
                 "dirs" => &mut draft.directories,
                 "reserve" => &mut draft.reserve,
+                "channels" => &mut draft.channels,
+                "shared" => &mut draft.shared,
+                "host-lock" => &mut draft.host_lock,
                 "host-key" => {
                     draft.host_keys.push(value);
                     continue;
                 }
                 _ => {
                     problems.push(format!(
-                        "{key:?} is not known; known are name, ssh, user, storage, dirs, reserve, host-key"
+                        "{key:?} is not known; known are name, ssh, user, storage, dirs, reserve, channels, shared, host-lock, host-key"
                     ));
                     continue;
                 }
@@ -129,6 +144,9 @@ impl<'a> Draft<'a> {
             "reserve",
             Some(self.reserve.map_or_else(|| DEFAULT_RESERVE.bytes().to_string(), str::to_owned)),
         );
+        let channels = check.channels(self.channels);
+        let shared = check.flag("shared", self.shared);
+        let host_lock = check.flag("host-lock", self.host_lock);
         let host_keys = check.host_keys(&self.host_keys);
         Some(ApplianceConfig {
             name: name?,
@@ -138,6 +156,9 @@ impl<'a> Draft<'a> {
             directories,
             reserve: reserve?,
             host_keys,
+            channels,
+            shared,
+            host_lock,
         })
     }
 }
@@ -198,6 +219,30 @@ impl Check<'_> {
             }
         }
         directories
+    }
+
+    fn channels(&mut self, text: Option<&str>) -> u32 {
+        let Some(text) = text else {
+            return DEFAULT_CHANNELS;
+        };
+        match text.parse() {
+            Ok(channels) if (1..=MAX_CHANNELS).contains(&channels) => channels,
+            Ok(_) | Err(_) => {
+                self.0.push(format!("channels: {text:?} is not a number from 1 to {MAX_CHANNELS}"));
+                DEFAULT_CHANNELS
+            }
+        }
+    }
+
+    fn flag(&mut self, key: &str, text: Option<&str>) -> bool {
+        match text {
+            None | Some("no") => false,
+            Some("yes") => true,
+            Some(text) => {
+                self.0.push(format!("{key}: {text:?} is neither yes nor no"));
+                false
+            }
+        }
     }
 
     fn host_keys(&mut self, texts: &[&str]) -> Vec<HostKey> {

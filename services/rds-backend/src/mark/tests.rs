@@ -23,17 +23,19 @@ fn mark() -> impl Strategy<Value = Mark> {
         any::<bool>(),
         0..=proto::nqn::MAX_EPOCH,
         class,
-        option::of("snp-[0-9a-f]{26}"),
+        option::of("[sv]:[0-9a-f]{28}"),
         [option::of(holder()), option::of(holder())],
+        option::of(0..=99_999_999_999_u64),
         option::of(claim),
     )
-        .prop_map(|(cluster, formatted, epoch, class, source, holders, claim)| Mark {
+        .prop_map(|(cluster, formatted, epoch, class, source, holders, created, claim)| Mark {
             cluster,
             formatted,
             epoch: Epoch::new(epoch).expect("in range"),
             class,
             source,
             holders,
+            created,
             claim,
         })
 }
@@ -105,4 +107,18 @@ fn a_class_survives_the_wire_and_an_unset_one_is_none() {
     }
     assert_eq!(AccessClass::of_wire(0), None);
     assert_eq!(AccessClass::of_wire(99), None);
+}
+
+#[test]
+fn a_source_is_found_again_from_what_a_mark_has_room_for() {
+    let cluster = "c".parse().expect("a cluster");
+    for slot in [Slot::derive(&cluster, "a"), Slot::derive_snapshot(&cluster, "a")] {
+        let code = source_code(&slot).expect("room");
+        assert_eq!((code.len(), source_slot(&code)), (SOURCE.len(), Some(slot)));
+    }
+    let legacy = Slot::legacy("pvc-9d1c6a52-7a0e-4c43-9c1f-52ab8d3760e4").expect("a slot");
+    assert_eq!(source_code(&legacy), None);
+    for text in ["", "x", "v:", "v:00", "é:0"] {
+        assert_eq!(source_slot(text), None, "{text}");
+    }
 }

@@ -133,9 +133,14 @@ impl DiskRow {
         })
     }
 
-    /// The folder of the image.
+    /// The configured folder of the image: that of its subvolume, if it has one of its own.
     pub(crate) fn directory(&self) -> &str {
-        self.path.rsplit_once('/').map_or("", |(directory, _)| directory)
+        let parent = |path: &str| path.rsplit_once('/').map_or(0, |(directory, _)| directory.len());
+        let folder = &self.path[..parent(&self.path)];
+        match folder.rsplit_once('/') {
+            Some((directory, own)) if own == self.slot => directory,
+            Some(_) | None => folder,
+        }
     }
 }
 

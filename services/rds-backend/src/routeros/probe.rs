@@ -88,7 +88,7 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// Reads the answer of [`crate::routeros::script::status::hello`].
+    /// Reads `resource` of an answer.
     pub(crate) fn read(answer: &Value) -> Result<Self, RowError> {
         let answer = Fields::of(answer, "answer")?;
         let resource = answer.get("resource").ok_or(RowError::Missing("resource"))?;
@@ -98,6 +98,22 @@ impl Resource {
             board: resource.text("board-name")?,
             uptime: resource.text("uptime")?,
         })
+    }
+}
+
+/// The answer to the first command on a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) resource: Resource,
+    /// Uptimes can be compared in a script.
+    pub(crate) comparable: bool,
+}
+
+impl Hello {
+    /// Reads the answer of [`crate::routeros::script::status::hello`].
+    pub(crate) fn read(answer: &Value) -> Result<Self, RowError> {
+        let comparable = Fields::of(answer, "answer")?.flag("comparable")?;
+        Ok(Self { resource: Resource::read(answer)?, comparable })
     }
 }
 
@@ -121,7 +137,11 @@ impl Status {
 
 /// Reads the pools in the answer of [`crate::routeros::script::status::pools`] or of a status command.
 pub(crate) fn read_pools(answer: &Value) -> Result<Vec<PoolRow>, RowError> {
-    let pools = Fields::of(answer, "answer")?.get("pools").ok_or(RowError::Missing("pools"))?;
+    rows_of_pools(Fields::of(answer, "answer")?.get("pools").ok_or(RowError::Missing("pools"))?)
+}
+
+/// Reads pools by their slots.
+pub(crate) fn rows_of_pools(pools: &Value) -> Result<Vec<PoolRow>, RowError> {
     let rows = pools.as_object().into_iter().flat_map(serde_json::Map::values);
     let rows = rows.flat_map(|rows| rows.as_array().into_iter().flatten());
     rows.map(|row| PoolRow::read(Fields::of(row, "pools")?)).collect()

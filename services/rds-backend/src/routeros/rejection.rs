@@ -24,9 +24,20 @@ pub(crate) enum Code {
     Space,
     /// The counter of owners is used up.
     Epoch,
+    /// An image could not be removed. The detail is what the appliance said.
+    Left,
+    /// What it is to be made from is not there.
+    Source,
+    /// The pool cannot copy what it is to be made from. The detail says why.
+    Copy,
+    /// What it is to be made from is larger than allowed. The detail is its size in bytes.
+    Range,
 }
 
-const CODES: [(&str, Code); 7] = [
+/// The code of a command that began after its time.
+pub(crate) const LATE: &str = "LATE";
+
+const CODES: [(&str, Code); 11] = [
     ("FOREIGN", Code::Foreign),
     ("DAMAGED", Code::Damaged),
     ("AMBIGUOUS", Code::Ambiguous),
@@ -34,6 +45,10 @@ const CODES: [(&str, Code); 7] = [
     ("POOL", Code::Pool),
     ("SPACE", Code::Space),
     ("EPOCH", Code::Epoch),
+    ("LEFT", Code::Left),
+    ("SOURCE", Code::Source),
+    ("COPY", Code::Copy),
+    ("RANGE", Code::Range),
 ];
 
 impl Code {
@@ -53,6 +68,8 @@ pub(crate) enum Rejection {
         /// What it found.
         detail: String,
     },
+    /// A script of ours began after its time and did nothing. The uptime at which it began.
+    Late(String),
     /// `failure: already have …`
     AlreadyExists(String),
     /// `no such item`
@@ -106,6 +123,9 @@ impl Rejection {
             Some((code, detail)) => (code, detail),
             None => (text.strip_prefix(OURS)?, ""),
         };
+        if code == LATE {
+            return Some(Self::Late(detail.to_owned()));
+        }
         let (_, code) = CODES.iter().find(|(known, _)| *known == code)?;
         Some(Self::Ours { code: *code, detail: detail.to_owned() })
     }
@@ -115,6 +135,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ours { code, detail } => write!(f, "{OURS}{} {detail}", code.as_str()),
+            Self::Late(uptime) => write!(f, "it began too late, at an uptime of {uptime}, and did nothing"),
             Self::AlreadyExists(text)
             | Self::NoSuchItem(text)
             | Self::NotAllowed(text)

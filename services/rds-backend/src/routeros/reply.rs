@@ -1,12 +1,14 @@
 //! Finds the answer in what came back: everything up to the nonce is noise, what follows is `OK <json>` or
 //! `ERR <json>`, and without either the command was not understood or not permitted.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::routeros::rejection::Rejection;
 
 /// Most bytes kept of one command's output; more is drained and the answer counts as unreadable.
-pub(crate) const OUTPUT_LIMIT: usize = 4 << 20;
+/// A list of 10,000 volumes has about 5 MiB.
+pub(crate) const OUTPUT_LIMIT: usize = 16 << 20;
 /// Most of a text that could not be understood that is kept for people, in characters.
 const EXCERPT: usize = 300;
 
@@ -23,6 +25,14 @@ impl Output {
         let room = OUTPUT_LIMIT - self.bytes.len();
         self.cut |= bytes.len() > room;
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The lines for a person: without padding, colours and what is no text.
+    pub(crate) fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let lines: Vec<String> =
+            text.lines().map(|line| plain(line.as_bytes()).trim_end().to_owned()).collect();
+        lines.join("\n").trim_end().to_owned()
     }
 
     /// True when the text is somewhere in it.
@@ -43,15 +53,11 @@ pub(crate) enum ReplyError {
 }
 
 /// Reads the answer that carries `nonce`.
-pub(crate) fn read(output: &Output, nonce: &str) -> Result<Value, ReplyError> {
+pub(crate) fn read<A: DeserializeOwned>(output: &Output, nonce: &str) -> Result<A, ReplyError> {
     if output.cut {
         return Err(ReplyError::Unreadable(format!("it is longer than {OUTPUT_LIMIT} bytes")));
     }
     let text = plain(&output.bytes);
-    let json = |text: &str| {
-        serde_json::from_str::<Value>(text.trim())
-            .map_err(|error| ReplyError::Unreadable(format!("{error} in {:?}", excerpt(text))))
-    };
     if let Some(body) = between(&text, nonce, "OK") {
         return json(body?);
     }
@@ -66,6 +72,11 @@ pub(crate) fn read(output: &Output, nonce: &str) -> Result<Value, ReplyError> {
         "" => ReplyError::Unreadable("nothing came back".to_owned()),
         text => ReplyError::Rejected(Rejection::parse(&excerpt(text))),
     })
+}
+
+fn json<A: DeserializeOwned>(text: &str) -> Result<A, ReplyError> {
+    serde_json::from_str(text.trim())
+        .map_err(|error| ReplyError::Unreadable(format!("{error} in {:?}", excerpt(text))))
 }
 
 /// What stands between `<nonce>-<kind> ` and ` <nonce>-END`.
@@ -122,18 +133,18 @@ mod tests {
         let text = format!(
             "\x1b[1;32mwelcome\x1b[0m\r\n\0{N}-OK {{\"rows\":[{{\"slot\":\r\n\"a\"}}]}} {N}-END   \r\n"
         );
-        assert_eq!(read(&output(text.as_bytes()), N), Ok(json!({"rows": [{"slot": "a"}]})));
+        assert_eq!(read::<Value>(&output(text.as_bytes()), N), Ok(json!({"rows": [{"slot": "a"}]})));
     }
 
     #[test]
     fn an_error_is_typed_and_text_without_a_marker_is_a_rejection() {
         let text = format!("{N}-ERR \"no such item\" {N}-END\r\n");
         assert_eq!(
-            read(&output(text.as_bytes()), N),
+            read::<Value>(&output(text.as_bytes()), N),
             Err(ReplyError::Rejected(Rejection::NoSuchItem("no such item".to_owned())))
         );
         assert!(matches!(
-            read(&output(b"bad parameter nvme-tcp-server-nqn (line 1 column 90)\r\n"), N),
+            read::<Value>(&output(b"bad parameter nvme-tcp-server-nqn (line 1 column 90)\r\n"), N),
             Err(ReplyError::Rejected(Rejection::Unsupported(_)))
         ));
     }
@@ -142,7 +153,7 @@ mod tests {
     fn an_echo_of_the_command_is_not_an_answer() {
         let echo = ":put ((\"RDS1-0123456789abcdef\".\"-OK \").\"x\")";
         assert!(matches!(
-            read(&output(echo.as_bytes()), N),
+            read::<Value>(&output(echo.as_bytes()), N),
             Err(ReplyError::Rejected(Rejection::Unknown(_)))
         ));
     }
@@ -150,26 +161,26 @@ mod tests {
     #[test]
     fn an_answer_of_another_command_or_without_its_end_is_not_taken() {
         let other = "RDS1-ffffffffffffffff-OK [] RDS1-ffffffffffffffff-END";
-        assert!(read(&output(other.as_bytes()), N).is_err());
+        assert!(read::<Value>(&output(other.as_bytes()), N).is_err());
         let torn = format!("{N}-OK [1, 2");
-        assert!(matches!(read(&output(torn.as_bytes()), N), Err(ReplyError::Unreadable(_))));
-        assert!(matches!(read(&output(b"\r\n"), N), Err(ReplyError::Unreadable(_))));
+        assert!(matches!(read::<Value>(&output(torn.as_bytes()), N), Err(ReplyError::Unreadable(_))));
+        assert!(matches!(read::<Value>(&output(b"\r\n"), N), Err(ReplyError::Unreadable(_))));
     }
 
     #[test]
     fn a_flood_is_cut_and_never_taken_for_an_answer() {
         let mut output = output(format!("{N}-OK [] {N}-END").as_bytes());
-        for _ in 0..5 {
+        for _ in 0..17 {
             output.push(&vec![b'x'; 1 << 20]);
         }
         assert!(output.bytes.len() <= OUTPUT_LIMIT);
-        assert!(matches!(read(&output, N), Err(ReplyError::Unreadable(_))));
+        assert!(matches!(read::<Value>(&output, N), Err(ReplyError::Unreadable(_))));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_an_answer_or_a_clear_error(bytes in any::<Vec<u8>>()) {
-            let _ = read(&output(&bytes), N);
+            let _ = read::<Value>(&output(&bytes), N);
         }
     }
 }

@@ -8,6 +8,7 @@
 //! bare `:return` hangs, and there is no `~`.
 
 pub(crate) mod attachment;
+pub(crate) mod content;
 mod guard;
 pub(crate) mod status;
 pub(crate) mod volume;
@@ -30,7 +31,13 @@ pub(crate) enum Verb {
     Observe,
     /// Makes a volume.
     Create,
-    /// Removes a volume and its image.
+    /// Makes a snapshot of a volume.
+    Snapshot,
+    /// Makes a volume with the content of another one or of a snapshot.
+    Copy,
+    /// Finds out whether the pool's copies hold the data.
+    Prove,
+    /// Removes a volume or a snapshot and its image.
     Delete,
     /// Grows a volume.
     Expand,
@@ -40,10 +47,18 @@ pub(crate) enum Verb {
     Detach,
     /// Records that a volume holds a filesystem.
     MarkFormatted,
+    /// Writes a comment that an operator asked for.
+    SetComment,
+    /// Reads disks, sensors and the device's mode.
+    Health,
+    /// Reads the names of files and subvolumes.
+    Files,
     /// Reads what the appliance says of itself.
     Status,
     /// Reads the pools.
     Pools,
+    /// Reads every disk.
+    List,
     /// Asks for the version right after connecting.
     Hello,
 }
@@ -54,13 +69,20 @@ impl Verb {
         match self {
             Self::Observe => "observe",
             Self::Create => "create",
+            Self::Snapshot => "snapshot",
+            Self::Copy => "copy",
+            Self::Prove => "prove",
             Self::Delete => "delete",
             Self::Expand => "expand",
             Self::Attach => "attach",
             Self::Detach => "detach",
             Self::MarkFormatted => "mark-formatted",
+            Self::SetComment => "set-comment",
+            Self::Health => "health",
+            Self::Files => "files",
             Self::Status => "status",
             Self::Pools => "pools",
+            Self::List => "list",
             Self::Hello => "hello",
         }
     }
@@ -69,12 +91,22 @@ impl Verb {
     pub(crate) fn mutates(self) -> bool {
         match self {
             Self::Create
+            | Self::Snapshot
+            | Self::Copy
+            | Self::Prove
             | Self::Delete
             | Self::Expand
             | Self::Attach
             | Self::Detach
-            | Self::MarkFormatted => true,
-            Self::Observe | Self::Status | Self::Pools | Self::Hello => false,
+            | Self::MarkFormatted
+            | Self::SetComment => true,
+            Self::Observe
+            | Self::Status
+            | Self::Pools
+            | Self::List
+            | Self::Health
+            | Self::Files
+            | Self::Hello => false,
         }
     }
 }
@@ -112,15 +144,21 @@ impl Script {
     /// The line to execute. `nonce` comes from [`fresh_nonce`].
     ///
     /// The markers are split in the source so that an echoed line can never look like an answer. `zOwner` is the epoch
-    /// of the replica that owns the appliance: 0 while there is only one.
-    pub(crate) fn line(&self, nonce: &str) -> String {
+    /// of the replica that owns the appliance: 0 while there is only one. `expiry` is the uptime in seconds after which
+    /// the command must not begin.
+    pub(crate) fn line(&self, nonce: &str, expiry: Option<u64>) -> String {
         let answer = |kind: &str, value: &str| {
             format!(
                 r#":put (("{nonce}"."-{kind} ").[:serialize to=json value={value} options=json.no-string-conversion].(" {nonce}"."-END"))"#
             )
         };
         let (ok, error) = (answer("OK", "$zRes"), answer("ERR", "$zErr"));
-        format!(":onerror zErr in={{ :local zRes; :local zOwner 0; {}; {ok} }} do={{ {error} }}", self.body)
+        let expiry = match expiry {
+            Some(uptime) => guard::expiry(uptime) + "; ",
+            None => String::new(),
+        };
+        let body = &self.body;
+        format!(":onerror zErr in={{ :local zRes; :local zOwner 0; {expiry}{body}; {ok} }} do={{ {error} }}")
     }
 }
 

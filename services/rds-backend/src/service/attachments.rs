@@ -14,6 +14,7 @@ use super::Inner;
 use super::volumes::access_class;
 use crate::attachment::ensure;
 use crate::mark::{AccessClass, Holder};
+use crate::routeros::script::attachment::Rules;
 
 impl Inner {
     pub(super) async fn attach_volume(
@@ -21,7 +22,7 @@ impl Inner {
         request: AttachVolumeRequest,
         deadline: Deadline,
     ) -> Result<AttachVolumeResponse, Fault> {
-        let target = self.existing(&request.handle)?;
+        let target = self.existing(&request.handle, deadline).await?;
         let node = node(&request.node_id)?;
         let class = access_class(request.access_class)?;
         let identity = HostIdentity::of(&node).map_err(|error| Fault::invalid("node_id", error))?;
@@ -33,7 +34,15 @@ impl Inner {
         };
         let _reserved = self.reserve(&target.handle)?;
         let scene = self.scene(&target.appliance, cluster, deadline);
-        match ensure::attach(scene, &target.slot, &holder, class).await {
+        let host_nqn = identity.host_nqn.to_string();
+        // With two nodes there is no one name to lock it to.
+        let lock = if class.is_shared() { "" } else { host_nqn.as_str() };
+        let rules = Rules {
+            prefix: &self.prefix,
+            join: class != AccessClass::MultiBlock || self.block_nodes > 1,
+            lock: target.appliance.config().host_lock.then_some(lock),
+        };
+        match ensure::attach(scene, &target.slot, &holder, class, rules).await {
             Ok(attached) => {
                 if attached.attached {
                     self.tell_attached(&target, &holder, &attached);
@@ -57,7 +66,7 @@ impl Inner {
         request: DetachVolumeRequest,
         deadline: Deadline,
     ) -> Result<DetachVolumeResponse, Fault> {
-        let Some(target) = self.target(&request.handle)? else {
+        let Some(target) = self.target(&request.handle, deadline).await? else {
             return Ok(DetachVolumeResponse::default());
         };
         let node = match request.node_id.as_str() {
@@ -75,7 +84,7 @@ impl Inner {
         match ensure::detach(scene, &target.slot, node.as_ref()).await {
             Ok(detached) => {
                 if !detached.from.is_empty() {
-                    self.tell_detached(&target, &detached);
+                    self.tell_detached(&target, &detached, request.force);
                 }
                 Ok(DetachVolumeResponse {
                     detached: !detached.from.is_empty(),

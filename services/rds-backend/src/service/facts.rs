@@ -38,7 +38,7 @@ impl Inner {
         request: GetFactsRequest,
         deadline: Deadline,
     ) -> Result<GetFactsResponse, Fault> {
-        let target = self.existing(&request.handle)?;
+        let target = self.existing(&request.handle, deadline).await?;
         let node = node(&request.node_id)?;
         let cluster = self.cluster.id()?;
         let scene = self.scene(&target.appliance, cluster, deadline);
@@ -59,7 +59,7 @@ impl Inner {
         request: MarkFormattedRequest,
         deadline: Deadline,
     ) -> Result<MarkFormattedResponse, Fault> {
-        let target = self.existing(&request.handle)?;
+        let target = self.existing(&request.handle, deadline).await?;
         let node = node(&request.node_id)?;
         let epoch = Epoch::new(request.epoch)
             .ok_or_else(|| Fault::invalid("epoch", format!("{} is above {MAX_EPOCH}", request.epoch)))?;

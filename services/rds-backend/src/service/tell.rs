@@ -36,6 +36,23 @@ impl Inner {
         fault
     }
 
+    pub(super) fn tell_snapshot(&self, target: &Target, source: &str, snapshot: &Volume) {
+        let about = About::Claim(snapshot.mark.claim.as_ref(), source);
+        let note = format!("snapshot {} of volume {source} was made", target.handle);
+        self.reporter.tell(EventReason::SnapshotCreated, about, "", note);
+    }
+
+    pub(super) fn tell_snapshot_failed(&self, target: &Target, source: &str, failure: Failure) -> Fault {
+        let claim = failure.claim().cloned();
+        let fault = self.told_foreign(target, claim.as_ref(), "snapshot", failure);
+        if is_worth_telling(&fault) {
+            let about = About::Claim(claim.as_ref(), source);
+            let cause = fault.reason.as_str();
+            self.reporter.tell(EventReason::SnapshotFailed, about, cause, fault.message.clone());
+        }
+        fault
+    }
+
     pub(super) fn tell_deleted(&self, target: &Target, mark: Option<&Mark>) {
         let whose = match mark.and_then(|mark| mark.claim.as_ref()) {
             Some(claim) => format!(" (it was {}/{})", claim.namespace, claim.name),
@@ -84,7 +101,11 @@ impl Inner {
             target.handle, holder.node, mark.epoch, attached.nqn
         );
         let about = About::Claim(mark.claim.as_ref(), &target.handle);
-        self.reporter.tell(EventReason::VolumeAttached, about, holder.node.as_str(), note);
+        let reason = match mark.holders().count() {
+            2 => EventReason::MigrationStarted,
+            _ => EventReason::VolumeAttached,
+        };
+        self.reporter.tell(reason, about, holder.node.as_str(), note);
     }
 
     pub(super) fn tell_attach_failed(&self, target: &Target, holder: &Holder, failure: Failure) -> Fault {
@@ -98,7 +119,7 @@ impl Inner {
         fault
     }
 
-    pub(super) fn tell_detached(&self, target: &Target, detached: &Detached) {
+    pub(super) fn tell_detached(&self, target: &Target, detached: &Detached, force: bool) {
         let nodes: Vec<&str> = detached.from.iter().map(|node| node.as_str()).collect();
         let nodes = nodes.join(" and ");
         let state = if detached.still_exported {
@@ -108,8 +129,29 @@ impl Inner {
         };
         let claim = detached.mark.as_ref().and_then(|mark| mark.claim.as_ref());
         let about = About::Claim(claim, &target.handle);
-        let note = format!("volume {} is detached from {nodes}; {state}", target.handle);
-        self.reporter.tell(EventReason::VolumeDetached, about, &nodes, note);
+        let (reason, how) = if force {
+            (EventReason::StaleAttachmentCleared, "was taken away by an operator from")
+        } else if detached.still_exported {
+            (EventReason::MigrationCompleted, "is detached from")
+        } else {
+            (EventReason::VolumeDetached, "is detached from")
+        };
+        if force && detached.still_exported {
+            let note = format!(
+                "volume {}: {nodes} may still run and reach it until {} lets go, too",
+                target.handle,
+                detached
+                    .mark
+                    .iter()
+                    .flat_map(Mark::holders)
+                    .map(|holder| holder.node.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            );
+            self.reporter.tell(EventReason::VolumeFenced, about, &nodes, note);
+        }
+        let note = format!("volume {} {how} {nodes}; {state}", target.handle);
+        self.reporter.tell(reason, about, &nodes, note);
     }
 
     /// The fault of an operation whose failure has no Event of its own.
@@ -121,7 +163,8 @@ impl Inner {
     /// Whatever the operation: a disk that is not ours under a name of ours is told.
     fn told_foreign(&self, target: &Target, claim: Option<&Claim>, what: &str, failure: Failure) -> Fault {
         let fault = target.fault(what, failure);
-        if fault.reason == Reason::NotOurs {
+        // A volume of an earlier driver is no intruder: it waits for adoption, and the fault says so.
+        if fault.reason == Reason::NotOurs && !target.slot.is_legacy() {
             let about = About::Claim(claim, &target.handle);
             self.reporter.tell(EventReason::SecurityViolation, about, what, fault.message.clone());
         }

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use chassis::deadline::Deadline;
-use proto::fault::Fault;
-use proto::id::{MAX_ID_BYTES, Slot};
+use proto::fault::{Fault, Reason};
+use proto::id::{MAX_ID_BYTES, Slot, SnapshotRef, VolumeRef};
+use proto::rds::volume::v1 as wire;
 use proto::rds::volume::v1::volumes_server::Volumes;
 use proto::rds::volume::v1::{
-    AttachVolumeRequest, AttachVolumeResponse, DeleteVolumeRequest, DeleteVolumeResponse,
-    DetachVolumeRequest, DetachVolumeResponse, EnsureVolumeRequest, EnsureVolumeResponse,
-    ExpandVolumeRequest, ExpandVolumeResponse, GetVolumeRequest, GetVolumeResponse,
+    AdoptVolumeRequest, AdoptVolumeResponse, AttachVolumeRequest, AttachVolumeResponse, DeleteVolumeRequest,
+    DeleteVolumeResponse, DetachVolumeRequest, DetachVolumeResponse, EnsureVolumeRequest,
+    EnsureVolumeResponse, ExpandVolumeRequest, ExpandVolumeResponse, GetVolumeRequest, GetVolumeResponse,
+    ListVolumesRequest, ListVolumesResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Backend, Inner, OPERATORS, Target};
+use super::{ADMINISTRATORS, Backend, Inner, OPERATORS, Target};
+use crate::appliance::Appliance;
 use crate::mark::{AccessClass, Claim};
 use crate::routeros::script::Place;
 use crate::volume::ensure::{self, Order};
@@ -61,6 +64,20 @@ impl Volumes for Backend {
     ) -> Result<Response<DetachVolumeResponse>, Status> {
         self.answer("DetachVolume", OPERATORS, request, Inner::detach_volume).await
     }
+
+    async fn list_volumes(
+        &self,
+        request: Request<ListVolumesRequest>,
+    ) -> Result<Response<ListVolumesResponse>, Status> {
+        self.answer("ListVolumes", OPERATORS, request, Inner::list_volumes).await
+    }
+
+    async fn adopt_volume(
+        &self,
+        request: Request<AdoptVolumeRequest>,
+    ) -> Result<Response<AdoptVolumeResponse>, Status> {
+        self.answer("AdoptVolume", ADMINISTRATORS, request, Inner::adopt_volume).await
+    }
 }
 
 impl Inner {
@@ -95,7 +112,7 @@ impl Inner {
             ));
         }
         let class = access_class(request.access_class)?;
-        let claim = claim(request)?;
+        let claim = claim(request.claim.as_ref())?;
         let appliance = match request.appliance.as_str() {
             "" => self.appliances.first(),
             name => {
@@ -104,7 +121,8 @@ impl Inner {
             }
         }
         .ok_or_else(|| self.no_such_appliance(&request.appliance, &request.name))?;
-        let place = place(appliance.places(), &request.directory, appliance.config().name.as_str())?;
+        let place = place(&appliance.places(), &request.directory, appliance.config().name.as_str())?;
+        let source = source(&request.content_source, appliance)?;
         let target =
             Target { appliance: Arc::clone(appliance), handle: appliance.handle(&slot), slot: slot.clone() };
         let order = Order {
@@ -113,8 +131,9 @@ impl Inner {
             limit: request.limit_bytes,
             minimum: request.minimum_bytes,
             class,
-            place: place.clone(),
+            place,
             place_matters: !request.directory.is_empty(),
+            source,
             claim,
         };
         Ok((target, order))
@@ -125,7 +144,7 @@ impl Inner {
         request: DeleteVolumeRequest,
         deadline: Deadline,
     ) -> Result<DeleteVolumeResponse, Fault> {
-        let Some(target) = self.target(&request.handle)? else {
+        let Some(target) = self.target(&request.handle, deadline).await? else {
             return Ok(DeleteVolumeResponse { deleted: false });
         };
         let cluster = self.cluster.id()?;
@@ -147,7 +166,7 @@ impl Inner {
         request: ExpandVolumeRequest,
         deadline: Deadline,
     ) -> Result<ExpandVolumeResponse, Fault> {
-        let target = self.existing(&request.handle)?;
+        let target = self.existing(&request.handle, deadline).await?;
         let wanted = ensure::target(request.required_bytes, request.limit_bytes)?;
         let cluster = self.cluster.id()?;
         let _reserved = self.reserve(&target.handle)?;
@@ -172,7 +191,7 @@ impl Inner {
         request: GetVolumeRequest,
         deadline: Deadline,
     ) -> Result<GetVolumeResponse, Fault> {
-        let target = self.existing(&request.handle)?;
+        let target = self.existing(&request.handle, deadline).await?;
         let cluster = self.cluster.id()?;
         let scene = self.scene(&target.appliance, cluster, deadline);
         let volume =
@@ -191,8 +210,8 @@ pub(super) fn access_class(value: i32) -> Result<AccessClass, Fault> {
     })
 }
 
-fn claim(request: &EnsureVolumeRequest) -> Result<Option<Claim>, Fault> {
-    let Some(claim) = &request.claim else {
+pub(super) fn claim(claim: Option<&wire::Claim>) -> Result<Option<Claim>, Fault> {
+    let Some(claim) = claim else {
         return Ok(None);
     };
     if claim.namespace.is_empty() || claim.name.is_empty() {
@@ -209,15 +228,46 @@ fn claim(request: &EnsureVolumeRequest) -> Result<Option<Claim>, Fault> {
     })
 }
 
-fn place<'a>(places: &'a [Place], directory: &str, appliance: &str) -> Result<&'a Place, Fault> {
-    let found = match directory {
-        "" => places.first(),
-        directory => places.iter().find(|place| place.directory == directory.trim_end_matches('/')),
+/// The slot of a content source; it must lie on the same appliance.
+fn source(handle: &str, appliance: &Appliance) -> Result<Option<Slot>, Fault> {
+    if handle.is_empty() {
+        return Ok(None);
+    }
+    let volume: VolumeRef = handle.parse().map_err(|error| Fault::invalid("content_source", error))?;
+    let snapshot: SnapshotRef = handle.parse().map_err(|error| Fault::invalid("content_source", error))?;
+    let (home, slot) = match (volume, snapshot) {
+        (VolumeRef::Handle(volume), _) => (volume.appliance, volume.slot),
+        (_, SnapshotRef::Handle(snapshot)) => (snapshot.appliance, snapshot.slot),
+        (VolumeRef::Legacy(slot), _) => (appliance.config().name.clone(), slot),
+        (VolumeRef::NeverIssued, SnapshotRef::NeverIssued) => {
+            return Err(Fault::settled(
+                Reason::VolumeNotFound,
+                format!("there is no snapshot or volume {handle:.100?} to make it from"),
+            ));
+        }
+    };
+    if home != appliance.config().name {
+        return Err(Fault::settled(
+            Reason::Unsupported,
+            format!(
+                "{handle} lies on appliance {home} and the volume is to be on {}: copies stay on their appliance",
+                appliance.config().name
+            ),
+        ));
+    }
+    Ok(Some(slot))
+}
+
+pub(super) fn place(places: &[Place], directory: &str, appliance: &str) -> Result<usize, Fault> {
+    let wanted = directory.trim_end_matches('/');
+    let found = match wanted {
+        "" => (!places.is_empty()).then_some(0),
+        wanted => places.iter().position(|place| place.directory == wanted),
     };
     found.ok_or_else(|| {
         let known: Vec<&str> = places.iter().map(|place| place.directory.as_str()).collect();
         Fault::settled(
-            proto::fault::Reason::NotConfigured,
+            Reason::NotConfigured,
             format!(
                 "directory: {directory:.100?} is not configured for appliance {appliance}, known are {}",
                 known.join(", ")

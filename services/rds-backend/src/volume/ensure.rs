@@ -6,10 +6,11 @@ use proto::nqn::Epoch;
 use proto::size::ByteSize;
 
 use super::plan::{self, Deleted, Ensured, Expanded, Volume, Wanted};
+use crate::copies;
 use crate::fault::{Failure, Refusal};
 use crate::mark::{self, AccessClass, Claim, Mark};
 use crate::rounds::{Scene, Step};
-use crate::routeros::script::{Place, volume as script};
+use crate::routeros::script::{content, volume as script};
 
 /// A volume that is wanted.
 #[derive(Debug, Clone)]
@@ -19,47 +20,100 @@ pub(crate) struct Order {
     pub(crate) limit: u64,
     pub(crate) minimum: u64,
     pub(crate) class: AccessClass,
-    /// Where a new one is put.
-    pub(crate) place: Place,
+    /// Where a new one is put, by its place among the configured folders.
+    pub(crate) place: usize,
     /// True when that folder was asked for, so that one in another is not the same.
     pub(crate) place_matters: bool,
+    /// Volume or snapshot whose content it starts with.
+    pub(crate) source: Option<Slot>,
     pub(crate) claim: Option<Claim>,
 }
 
 /// Makes sure that the volume exists.
 pub(crate) async fn create(scene: Scene<'_>, order: &Order) -> Result<Ensured, Failure> {
-    let size = plan::size(order.required, order.limit, order.minimum)?;
-    let comment = Mark::new(scene.cluster, order.class, order.claim.clone()).to_string();
+    let size = match (&order.source, order.required) {
+        // As large as its source; the script knows how large that is.
+        (Some(_), 0) => plan::size(ByteSize::MIB.bytes(), order.limit, order.minimum)?,
+        (_, required) => plan::size(required, order.limit, order.minimum)?,
+    };
+    let places = scene.places().await?;
+    known_here(scene).await?;
+    let place = places
+        .get(order.place)
+        .ok_or_else(|| Failure::Unusable("its folder is not configured".to_owned()))?;
+    let code = match &order.source {
+        None => None,
+        Some(source) => Some(mark::source_code(source).ok_or_else(|| {
+            Refusal::CannotCopy("volumes of an earlier driver are in no subvolume of their own".to_owned())
+        })?),
+    };
+    let mut mark = Mark::new(scene.cluster, order.class, order.claim.clone());
+    mark.source.clone_from(&code);
+    let comment = mark.to_string();
     let nqn = scene
         .prefix
         .volume(order.slot.as_str(), Epoch::default())
         .map_err(|error| Failure::Unusable(format!("the NQN prefix: {error}")))?;
-    let command = script::create(&script::NewDisk {
+    let new = script::NewDisk {
         slot: &order.slot,
-        place: &order.place,
+        place,
         size,
         reserve: scene.appliance.config().reserve,
         port: scene.appliance.config().port(),
         nqn: &nqn,
         comment: &comment,
-    });
+    };
+    let command = match &order.source {
+        None => script::create(&new),
+        Some(source) => {
+            copies::proven(scene, &places).await?;
+            let asked = order.place_matters.then_some(place);
+            content::volume_from(&new, source, order.limit, asked, &places, &mark::head(scene.cluster))
+        }
+    };
+    let required = order.required.max(order.minimum);
     let wanted = Wanted {
-        required: order.required.max(order.minimum),
+        // A copy that was interrupted before it had its size is finished below.
+        required: if order.source.is_some() { 0 } else { required },
         limit: order.limit,
         class: order.class,
-        directory: order.place_matters.then_some(order.place.directory.as_str()),
+        directory: order.place_matters.then_some(place.directory.as_str()),
+        source: code.as_deref(),
     };
-    scene
+    let ensured = scene
         .decide(&command, |seen| {
-            let volume = plan::volume(seen.answer, scene.cluster, &order.slot, scene.appliance.places())?;
+            let volume = plan::volume(seen.answer, scene.cluster, &order.slot, &places)?;
             plan::created(seen, wanted, volume)
         })
-        .await
+        .await?;
+    let have = &ensured.volume;
+    if have.row.size.bytes() >= required {
+        return Ok(ensured);
+    }
+    if have.mark.epoch > Epoch::default() {
+        let refusal = Refusal::Incompatible(format!("it has {}, required are {size}", have.row.size));
+        return Err(refusal.of(&have.mark));
+    }
+    let grown = expand(scene, &order.slot, size, order.limit).await.map_err(Failure::unsettled)?;
+    Ok(Ensured { volume: grown.volume, created: ensured.created })
+}
+
+/// A cluster that was made anew has another identity, and would make its volumes a second time beside the old ones. So
+/// where only other clusters have volumes nothing is made, unless that is said to be so on purpose.
+async fn known_here(scene: Scene<'_>) -> Result<(), Failure> {
+    let known = scene.appliance.known();
+    if scene.appliance.config().shared || known.only_others(scene.cluster).is_none() {
+        return Ok(());
+    }
+    // It may have changed since.
+    let census = scene.appliance.census(scene.deadline).await.map_err(Failure::from)?;
+    known.census(&census);
+    known.only_others(scene.cluster).map_or(Ok(()), |marks| Err(Refusal::OtherClusters(marks).into()))
 }
 
 /// Makes sure that the volume and its image are gone.
 pub(crate) async fn delete(scene: Scene<'_>, slot: &Slot) -> Result<Deleted, Failure> {
-    let command = script::delete(slot, scene.appliance.places(), &mark::head(scene.cluster));
+    let command = script::delete(slot, &scene.places().await?, &mark::head(scene.cluster));
     scene.decide(&command, plan::deleted).await
 }
 
@@ -70,16 +124,12 @@ pub(crate) async fn expand(
     wanted: ByteSize,
     limit: u64,
 ) -> Result<Expanded, Failure> {
-    let command = script::expand(
-        slot,
-        scene.appliance.places(),
-        &mark::head(scene.cluster),
-        wanted,
-        scene.appliance.config().reserve,
-    );
+    let places = scene.appliance.places();
+    let command =
+        script::expand(slot, &places, &mark::head(scene.cluster), wanted, scene.appliance.config().reserve);
     scene
         .decide(&command, |seen| {
-            let volume = plan::volume(seen.answer, scene.cluster, slot, scene.appliance.places())?;
+            let volume = plan::volume(seen.answer, scene.cluster, slot, &places)?;
             plan::expanded(seen, wanted, limit, volume)
         })
         .await
@@ -89,7 +139,7 @@ pub(crate) async fn expand(
 pub(crate) async fn observe(scene: Scene<'_>, slot: &Slot) -> Result<Volume, Failure> {
     scene
         .decide(&script::observe(slot), |seen| {
-            plan::volume(seen.answer, scene.cluster, slot, scene.appliance.places())?
+            plan::volume(seen.answer, scene.cluster, slot, &scene.appliance.places())?
                 .map(Step::Done)
                 .ok_or_else(|| Refusal::NotFound.into())
         })

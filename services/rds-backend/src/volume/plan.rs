@@ -74,7 +74,7 @@ pub(crate) fn own(
             cluster.mark()
         )));
     }
-    if row.slot != slot.as_str() || !places.iter().any(|place| place.image(slot) == row.path) {
+    if row.slot != slot.as_str() || !places.iter().any(|place| place.images(slot).contains(&row.path)) {
         return Err(Refusal::NotOurs(format!(
             "its image is {:?}, which is in no configured folder",
             row.path
@@ -104,6 +104,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) class: AccessClass,
     /// The folder, when one was asked for.
     pub(crate) directory: Option<&'a str>,
+    /// What it starts with, as a mark names it.
+    pub(crate) source: Option<&'a str>,
 }
 
 /// A volume that is there, and whether this operation made it.
@@ -150,6 +152,9 @@ fn compatible(volume: &Volume, wanted: Wanted<'_>) -> Result<(), Refusal> {
             ByteSize::from_bytes(wanted.limit)
         )));
     }
+    if volume.mark.source.as_deref() != wanted.source {
+        return Err(Refusal::Incompatible("it was made from something else".to_owned()));
+    }
     match wanted.directory {
         Some(directory) if directory != volume.row.directory() => Err(Refusal::Incompatible(format!(
             "it lies in {}, asked for was {directory}",
@@ -179,6 +184,16 @@ pub(crate) fn deleted(seen: Seen<'_>) -> Result<Step<Deleted>, Failure> {
     let files = answer.get("files").and_then(Value::as_object);
     for (path, outcome) in files.into_iter().flatten() {
         let outcome = Fields::of(outcome, "files")?;
+        if outcome.get("left").is_some() {
+            removed |= outcome.number("removed")? > 0;
+            if outcome.number("left")? > 0 {
+                return Err(Failure::ImageLeft {
+                    path: path.clone(),
+                    why: "its subvolume is still there".to_owned(),
+                });
+            }
+            continue;
+        }
         // The first removal said nothing: there was a file. The last one must say that there is none.
         removed |= outcome.text("first")?.is_empty();
         let last = outcome.text("last")?;

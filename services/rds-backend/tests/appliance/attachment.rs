@@ -138,7 +138,8 @@ async fn an_unknown_node_is_not_found_on_attach_and_fine_on_detach() {
     };
     let fault = answer(world.volumes().attach_volume(request).await).unwrap_err();
     assert_eq!((fault.reason, fault.settled), (Reason::NodeNotFound, true));
-    let request = proto::rds::volume::v1::DetachVolumeRequest { handle, node_id: "node-a".to_owned() };
+    let request =
+        proto::rds::volume::v1::DetachVolumeRequest { handle, node_id: "node-a".to_owned(), force: false };
     assert!(!answer(world.volumes().detach_volume(request).await).unwrap().detached);
     assert_eq!(world.commands(), 0);
 }

@@ -3,6 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod attachment;
+mod content;
+mod crash;
+mod late;
+mod model;
+mod operator;
 mod outage;
+mod trouble;
 mod volume;
 mod world;

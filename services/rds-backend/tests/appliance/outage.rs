@@ -123,7 +123,7 @@ async fn a_caller_that_hangs_up_does_not_cut_the_operation() {
 async fn an_appliance_that_is_down_at_the_start_is_named_with_its_address_and_used_when_it_comes() {
     let mut world = World::start(|_| {}).await;
     world.sim.down().await;
-    world.restart().await;
+    world.restart();
     let address = world.sim.ssh_addr().to_string();
     let give_up = tokio::time::Instant::now() + Duration::from_secs(10);
     let status = loop {
@@ -165,7 +165,7 @@ async fn another_host_key_than_the_pinned_one_is_refused_and_both_are_named() {
     let offered = world.sim.host_key_fingerprint();
     let expected = format!("SHA256:{}", "A".repeat(43));
     world.config.appliances[0].host_keys = vec![expected.parse().unwrap()];
-    world.restart().await;
+    world.restart();
     let give_up = tokio::time::Instant::now() + Duration::from_secs(10);
     let fault = loop {
         let fault = world.create(order("pvc-1")).await.unwrap_err();

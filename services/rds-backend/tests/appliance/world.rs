@@ -1,6 +1,8 @@
 //! A simulated appliance, the service in front of it, and a caller of each role.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use chassis::channel::{Channel, Upstream};
@@ -19,7 +21,7 @@ use proto::rds::volume::v1::{
 };
 use proto::size::ByteSize;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use rds_backend::{ApplianceConfig, Config, Listeners};
+use rds_backend::{ApplianceConfig, Config, Listeners, UserKey};
 use routeros_sim::Simulator;
 use tempfile::TempDir;
 
@@ -32,7 +34,23 @@ pub(crate) struct World {
     folder: TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
     endpoint: String,
+    service: Service,
+    /// One connection per role.
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+/// The service in a runtime of its own, so that it can die as a process dies: everything at once.
+struct Service {
+    runtime: Option<tokio::runtime::Runtime>,
     _stop: ShutdownHandle,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl World {
@@ -57,18 +75,23 @@ impl World {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let config = config(tls(&authority, folder.path(), "rds-backend"));
-        let (endpoint, stop) = serve(&config).await;
-        Self { sim, config, folder, authority, endpoint, _stop: stop }
+        let (endpoint, service) = serve(&config);
+        Self { sim, config, folder, authority, endpoint, service, channels: Mutex::default() }
     }
 
-    /// Starts the service anew with what `config` holds now.
-    pub(crate) async fn restart(&mut self) {
-        (self.endpoint, self._stop) = serve(&self.config).await;
+    /// Lets the service die in the middle of whatever it does, and starts it anew with what `config` holds now.
+    pub(crate) fn restart(&mut self) {
+        (self.endpoint, self.service) = serve(&self.config);
+        self.channels.lock().unwrap().clear();
     }
 
     pub(crate) fn channel(&self, role: &str) -> Channel {
-        let tls = tls(&self.authority, self.folder.path(), role);
-        Upstream::new("rds-backend", self.endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
+        let mut channels = self.channels.lock().unwrap();
+        let connect = || {
+            let tls = tls(&self.authority, self.folder.path(), role);
+            Upstream::new("rds-backend", self.endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
+        };
+        channels.entry(role.to_owned()).or_insert_with(connect).clone()
     }
 
     pub(crate) fn volumes(&self) -> VolumesClient<Channel> {
@@ -105,6 +128,11 @@ impl World {
         self.create(order(name)).await.unwrap().volume.unwrap().handle
     }
 
+    /// A volume as asked; its handle.
+    pub(crate) async fn volume_of(&self, request: EnsureVolumeRequest) -> String {
+        self.create(request).await.unwrap().volume.unwrap().handle
+    }
+
     pub(crate) async fn attach(&self, handle: &str, node: &str) -> Result<AttachVolumeResponse, Fault> {
         self.attach_as(handle, node, AccessClass::SingleNodeFilesystem, false).await
     }
@@ -129,6 +157,7 @@ impl World {
         let request = DetachVolumeRequest {
             handle: handle.to_owned(),
             node_id: if node.is_empty() { String::new() } else { node_id(node) },
+            force: false,
         };
         answer(self.volumes().detach_volume(within(PATIENCE, request)).await)
     }
@@ -166,12 +195,19 @@ pub(crate) fn order(name: &str) -> EnsureVolumeRequest {
     }
 }
 
-async fn serve(config: &Config) -> (String, ShutdownHandle) {
-    let listeners = Listeners::bind(config).await.unwrap();
-    let endpoint = listeners.grpc.endpoint();
+fn serve(config: &Config) -> (String, Service) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (stop, shutdown) = Shutdown::manual();
-    tokio::spawn(rds_backend::serve(config.clone(), listeners, shutdown));
-    (endpoint, stop)
+    let (told, endpoint) = std::sync::mpsc::channel();
+    let config = config.clone();
+    runtime.spawn(async move {
+        let listeners = Listeners::bind(&config).await.unwrap();
+        told.send(listeners.grpc.endpoint()).unwrap();
+        // How it ends is the test's affair.
+        let _ = rds_backend::serve(config, listeners, shutdown).await;
+    });
+    let endpoint = endpoint.recv().unwrap();
+    (endpoint, Service { runtime: Some(runtime), _stop: stop })
 }
 
 fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
@@ -187,12 +223,19 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
             directories: vec!["/raid1/volumes".to_owned()],
             reserve: ByteSize::GIB,
             host_keys: vec![sim.host_key_fingerprint().parse().unwrap()],
+            channels: 8,
+            shared: false,
+            host_lock: false,
         }],
-        ssh_key: folder.join("id_ed25519"),
+        ssh_key: UserKey { file: folder.join("id_ed25519"), passphrase: None },
+        command_expiry: Duration::from_secs(1),
         nqn_prefix: "nqn.2026-09.io.srvlab:rds".parse().unwrap(),
         cluster_id: Some("test".parse().unwrap()),
         event_relay: None,
         instance: "test".to_owned(),
+        node_name: String::new(),
+        inventory_every: None,
+        block_nodes: 2,
         require_patched: false,
         shutdown_grace: Duration::from_secs(1),
     }

@@ -4,9 +4,17 @@ use super::store::Change;
 use super::table::{Row, count, text, yes};
 use super::{Appliance, absolute, preallocate, shown};
 use crate::language::value::Value;
+use crate::menu::spec;
 
-/// Longest slot (M, 7.24.4).
+/// Longest slot (M, 7.24.4). Earlier versions took longer ones: disks with 40 characters exist (M); since when, and how
+/// long they may have been, is not known (I).
 const MAX_SLOT: usize = 32;
+const MAX_SLOT_BEFORE_7_24: usize = 64;
+
+/// Longest slot of this version.
+fn longest_slot(version: &str) -> usize {
+    if spec::version_of(version) >= (7, 24) { MAX_SLOT } else { MAX_SLOT_BEFORE_7_24 }
+}
 
 impl Appliance {
     /// A row as `print` and `get` show it: with what is computed.
@@ -36,7 +44,7 @@ impl Appliance {
         if text(&properties, "type") != "file" {
             return Err("input does not match any value of type".to_owned());
         }
-        if slot.is_empty() || slot.len() > MAX_SLOT {
+        if slot.is_empty() || slot.len() > longest_slot(&self.version) {
             return Err("invalid value for argument slot".to_owned());
         }
         if !self.disks.with("slot", slot.as_bytes()).is_empty() {
@@ -114,7 +122,7 @@ impl Appliance {
             return Err("failure: file-path cannot be changed".to_owned());
         }
         let Some(slot) = properties.get("slot").map(Value::lossy) else { return Ok(()) };
-        if slot.is_empty() || slot.len() > MAX_SLOT {
+        if slot.is_empty() || slot.len() > longest_slot(&self.version) {
             return Err("invalid value for argument slot".to_owned());
         }
         if self.disks.with("slot", slot.as_bytes()).iter().any(|other| *other != id) {

@@ -27,6 +27,17 @@ fn nodes() -> [String; 2] {
     [format!(":local zA {}", field(mark::FIRST_NODE)), format!(":local zB {}", field(mark::SECOND_NODE))]
 }
 
+/// Rules of an attachment that come from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// What the names of exports begin with.
+    pub(crate) prefix: &'a NqnPrefix,
+    /// A second node may join.
+    pub(crate) join: bool,
+    /// Host NQN that alone may connect; an empty one lets everybody; `None` = the appliance is not told.
+    pub(crate) lock: Option<&'a str>,
+}
+
 /// Attaches the volume to a node if nobody has it, or if it may be shared and has room. A new owner raises the epoch;
 /// name and export are set in one command, and left alone when they are right: a second node must not disturb the first.
 pub(crate) fn attach(
@@ -35,8 +46,9 @@ pub(crate) fn attach(
     head: &str,
     holder: &Holder,
     class: AccessClass,
-    prefix: &NqnPrefix,
+    rules: Rules<'_>,
 ) -> Script {
+    let prefix = rules.prefix;
     let other = Holder { read_only: !holder.read_only, ..holder.clone() };
     let mut present = ours(slot, places, head);
     present.push(":set zBefore $zOld".to_owned());
@@ -56,7 +68,7 @@ pub(crate) fn attach(
         ":set zA $zWant".to_owned(),
     ]
     .join("; ");
-    let join = if class.is_shared() {
+    let join = if class.is_shared() && rules.join {
         " else={ :if ($zA = $zNone) do={ :set zA $zWant } else={ :if ($zB = $zNone) do={ :set zB $zWant } } }"
     } else {
         ""
@@ -69,6 +81,10 @@ pub(crate) fn attach(
         ),
         &[format!(":if (($zA = $zNone) && ($zB = $zNone)) do={{ {raise} }}{join}")],
     ));
+    let lock = rules
+        .lock
+        .map(|host| format!("nvme-tcp-server-allow-host-name={} ", quote(host)))
+        .unwrap_or_default();
     let export = [
         rebuilt(),
         format!(
@@ -77,8 +93,8 @@ pub(crate) fn attach(
         ),
         ":if (([/disk/get $zId nvme-tcp-export] = true) && ([:tostr [/disk/get $zId nvme-tcp-server-nqn]] = $zNqn)) \
          do={ :if ($zNew != $zOld) do={ /disk/set $zId comment=$zNew } } \
-         else={ /disk/set $zId comment=$zNew nvme-tcp-server-nqn=$zNqn nvme-tcp-export=yes }"
-            .to_owned(),
+         else={ /disk/set $zId comment=$zNew LOCKnvme-tcp-server-nqn=$zNqn nvme-tcp-export=yes }"
+            .replace("LOCK", &lock),
     ];
     present.push(when("($zA = $zWant) || ($zB = $zWant)", &export));
     guarded(Verb::Attach, slot, &present)

@@ -4,7 +4,7 @@ use proto::id::Slot;
 
 use crate::mark;
 use crate::routeros::quote::quote;
-use crate::routeros::rejection::{Code, OURS};
+use crate::routeros::rejection::{Code, LATE, OURS};
 
 /// A configured folder for images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,18 +13,49 @@ pub(crate) struct Place {
     pub(crate) directory: String,
     /// Slot of the pool it lies on: its first segment, e.g. `raid1`.
     pub(crate) pool: String,
+    /// The pool is known to be btrfs: images lie in subvolumes of their own, so that they can be copied at once.
+    pub(crate) btrfs: bool,
 }
 
+/// Name of an image inside its subvolume: the same in a copy, whatever the copy is called.
+const IMAGE: &str = "disk.img";
+
 impl Place {
-    /// Path of a volume's image, with the leading slash.
-    pub(crate) fn image(&self, slot: &Slot) -> String {
+    /// Path of an image that lies in the folder itself, with the leading slash.
+    pub(crate) fn flat(&self, slot: &Slot) -> String {
         format!("{}/{slot}.img", self.directory)
     }
 
-    /// The same path as `/file` names it: without the slash.
-    pub(crate) fn image_file(&self, slot: &Slot) -> String {
-        self.image(slot).trim_start_matches('/').to_owned()
+    /// Path of an image in a subvolume of its own, with the leading slash.
+    pub(crate) fn nested(&self, slot: &Slot) -> String {
+        format!("{}/{slot}/{IMAGE}", self.directory)
     }
+
+    /// Path of a new image.
+    pub(crate) fn image(&self, slot: &Slot) -> String {
+        if self.btrfs { self.nested(slot) } else { self.flat(slot) }
+    }
+
+    /// Every path an image of this slot may have here.
+    pub(crate) fn images(&self, slot: &Slot) -> [String; 2] {
+        [self.flat(slot), self.nested(slot)]
+    }
+
+    /// Name of a subvolume, as `/disk/btrfs/subvolume/add` takes it: from the root of the filesystem.
+    pub(crate) fn subvolume(&self, slot: &Slot) -> String {
+        format!("{}/{slot}", self.folder())
+    }
+
+    /// The folder from the root of its filesystem; a configured folder is never the root itself.
+    pub(crate) fn folder(&self) -> String {
+        let inside = self.directory.trim_start_matches('/');
+        inside.split_once('/').map_or("", |(_, folder)| folder).to_owned()
+    }
+}
+
+/// A path as `/file` names it: without the slash.
+pub(crate) fn file_name(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 /// `:error "RDSE-<CODE> <text>"`.
@@ -39,6 +70,13 @@ pub(super) fn error_with(code: Code, expression: &str) -> String {
 
 pub(super) fn when(condition: &str, then: &[String]) -> String {
     format!(":if ({condition}) do={{ {} }}", then.join("; "))
+}
+
+/// Stops a command that begins later than `uptime` seconds after the start of the appliance.
+pub(super) fn expiry(uptime: u64) -> String {
+    let late =
+        format!(":error ({}.[:tostr [/system/resource/get uptime]])", quote(&format!("{OURS}{LATE} ")));
+    when(&format!("[/system/resource/get uptime] > {uptime}s"), &[late])
 }
 
 /// Finds the rows of the slot: `zIds`, at most one.
@@ -59,29 +97,40 @@ pub(super) fn field(range: std::ops::Range<usize>) -> String {
     format!("[:pick $zOld {} {}]", range.start, range.end)
 }
 
-/// Takes the one row `zIds` holds and proves that it is ours: a file disk, its image where we put it, our mark of this
-/// cluster, undamaged. Sets `zId`, `zOld` (the comment), `zPool` and `zNum` (the epoch + 1,000,000,000: leading
-/// zeros must not be read as anything else).
-pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
+/// Takes the one row `zIds` holds and proves that it is a file disk whose image lies where we put one. Sets `zId`, `zOld` (the comment), `zPath`, `zPool`, `zDir`, `zRel` (the folder from the root of its
+/// filesystem) and `zNest` (the image lies in a subvolume of its own).
+pub(super) fn located(slot: &Slot, places: &[Place]) -> Vec<String> {
     let mut statements = vec![
         ":local zId ($zIds->0)".to_owned(),
         ":local zOld [:tostr [/disk/get $zId comment]]".to_owned(),
         ":local zPath [:tostr [/disk/get $zId file-path]]".to_owned(),
-        ":local zPool \"\"".to_owned(),
+        ":if ([:pick $zPath 0 1] != \"/\") do={ :set zPath (\"/\".$zPath) }".to_owned(),
+        ":local zPool \"\"; :local zDir \"\"; :local zRel \"\"; :local zNest false".to_owned(),
     ];
     for place in places {
-        let condition = format!(
-            "($zPath = {}) || ($zPath = {})",
-            quote(&place.image(slot)),
-            quote(&place.image_file(slot))
-        );
-        statements.push(when(&condition, &[format!(":set zPool {}", quote(&place.pool))]));
+        let [flat, nested] = place.images(slot).map(|path| quote(&path));
+        statements.push(when(
+            &format!("($zPath = {flat}) || ($zPath = {nested})"),
+            &[format!(
+                ":set zPool {}; :set zDir {}; :set zRel {}; :set zNest ($zPath = {nested})",
+                quote(&place.pool),
+                quote(&place.directory),
+                quote(&place.folder())
+            )],
+        ));
     }
     statements.push(when(
         "[:tostr [/disk/get $zId type]] != \"file\"",
         &[error(Code::Foreign, "it is not a file disk")],
     ));
     statements.push(when("$zPool = \"\"", &[error_with(Code::Foreign, "(\"its image is \".$zPath)")]));
+    statements
+}
+
+/// Takes the one row `zIds` holds and proves that it is ours: as [`located`], and our mark of this cluster, undamaged.
+/// Sets what that sets, and `zNum` (the epoch + 1,000,000,000: leading zeros must not be read as anything else).
+pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
+    let mut statements = located(slot, places);
     statements.push(when(
         &format!("{} != {}", field(mark::HEAD), quote(head)),
         &[error(Code::Foreign, "it does not carry the mark of this cluster")],
@@ -115,6 +164,42 @@ pub(super) fn ours(slot: &Slot, places: &[Place], head: &str) -> Vec<String> {
     for condition in undamaged {
         statements.push(when(&condition, &[error(Code::Damaged, "its comment was changed by hand")]));
     }
+    statements
+}
+
+/// An expression: how many disks use one of these paths.
+pub(super) fn users(paths: &[String]) -> String {
+    let count = |path: &str| format!("[:len [/disk/find where file-path={}]]", quote(path));
+    let counts: Vec<String> = paths.iter().flat_map(|path| [count(path), count(file_name(path))]).collect();
+    format!("({})", counts.join(" + "))
+}
+
+/// Removes what an interrupted command has left of an image for which there is no disk, after proving that no other
+/// disk uses it. `directory` is an expression. Sets `zFlat` and `zNested`, the paths an image may have there.
+pub(super) fn clear(slot: &Slot, directory: &str, btrfs: bool) -> Vec<String> {
+    let mut statements = vec![
+        format!(":local zFlat ({directory}.{})", quote(&format!("/{slot}.img"))),
+        format!(":local zNested ({directory}.{})", quote(&format!("/{slot}/{IMAGE}"))),
+        ":local zUsers 0; :foreach zF in={$zFlat;$zNested} do={ :local zG [:pick $zF 1 999]; \
+         :set zUsers ($zUsers + [:len [/disk/find where file-path=$zF]] + [:len [/disk/find where file-path=$zG]]) }"
+            .to_owned(),
+        when("$zUsers > 0", &[error(Code::Foreign, "another disk uses its image")]),
+    ];
+    if btrfs {
+        statements.push(format!(
+            "/disk/btrfs/subvolume/remove [/disk/btrfs/subvolume/find where name={}]",
+            quote(slot.as_str())
+        ));
+    }
+    statements.extend([
+        ":local zLeft \"\"; :onerror zE in={ /file/remove [:pick $zFlat 1 999] } do={ :set zLeft $zE }"
+            .to_owned(),
+        // What is not found is `nil` or `nothing`, depending on the version.
+        when(
+            "($zLeft != \"\") && ([:typeof [:find $zLeft \"no such item\"]] != \"num\")",
+            &[error_with(Code::Left, "$zLeft")],
+        ),
+    ]);
     statements
 }
 

@@ -18,13 +18,21 @@ fn prefix() -> NqnPrefix {
 }
 
 fn places(count: usize) -> Vec<Place> {
-    (0..count).map(|n| Place { directory: format!("/raid{n}/volumes"), pool: format!("raid{n}") }).collect()
+    (0..count)
+        .map(|n| Place {
+            directory: format!("/raid{n}/volumes"),
+            pool: format!("raid{n}"),
+            btrfs: n % 2 == 1,
+        })
+        .collect()
 }
 
 /// One of each, with `places` folders.
 fn all(places: &[Place], node: &str, comment: &str) -> Vec<Script> {
     let (slot, head, prefix) = (slot(), crate::mark::head(&cluster()), prefix());
     let node = NodeId::issue(node).expect("a node");
+    let rules =
+        attachment::Rules { prefix: &prefix, join: true, lock: Some("nqn.2014-08.org.nvmexpress:uuid:0") };
     let holder = Holder { node: (&node).into(), read_only: false };
     let nqn = prefix.volume(slot.as_str(), Epoch::default()).expect("fits");
     let new = volume::NewDisk {
@@ -36,14 +44,31 @@ fn all(places: &[Place], node: &str, comment: &str) -> Vec<Script> {
         nqn: &nqn,
         comment,
     };
+    let snapshot = Slot::derive_snapshot(&cluster(), "snap-1");
+    let copy = content::NewSnapshot {
+        slot: &snapshot,
+        source: &slot,
+        source_code: &crate::mark::source_code(&slot).expect("room"),
+        created: 1_764_000_000,
+        reserve: ByteSize::GIB,
+    };
+    let marked = Mark::new(&cluster(), AccessClass::SingleBlock, None).to_string();
+    let restored = volume::NewDisk { comment: &marked, ..new.clone() };
     vec![
+        content::snapshot(&copy, places, &head),
+        content::volume_from(&restored, &snapshot, 1 << 40, Some(&places[0]), places, &head),
+        content::prove(&places[0], "0123456789abcdef"),
+        volume::set_comment(&slot, places, comment, comment),
+        status::census(places),
+        status::health(places),
+        status::files(places),
         volume::observe(&slot),
         volume::create(&new),
         volume::delete(&slot, places, &head),
         volume::expand(&slot, places, &head, ByteSize::GIB, ByteSize::GIB),
         volume::mark_formatted(&slot, places, &head, 7, &crate::mark::node_field(&node)),
-        attachment::attach(&slot, places, &head, &holder, AccessClass::SingleFilesystem, &prefix),
-        attachment::attach(&slot, places, &head, &holder, AccessClass::MultiBlock, &prefix),
+        attachment::attach(&slot, places, &head, &holder, AccessClass::SingleFilesystem, rules),
+        attachment::attach(&slot, places, &head, &holder, AccessClass::MultiBlock, rules),
         attachment::detach(&slot, places, &head, Some(&node)),
         attachment::detach(&slot, places, &head, None),
         status::status(places, &head),
@@ -81,7 +106,7 @@ fn is_balanced(line: &str) -> bool {
 fn every_command_is_one_line_below_the_limit_with_four_folders() {
     let name = "x".repeat(60);
     for script in all(&places(4), &name, &"c".repeat(crate::mark::MAX_BYTES)) {
-        let line = script.line(&fresh_nonce());
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
         assert!(!line.contains(['\n', '\r']), "{}", script.verb());
         assert!(line.len() < MAX_LINE_BYTES, "{}: {} bytes", script.verb(), line.len());
         assert!(is_balanced(&line), "{line}");
@@ -92,7 +117,7 @@ fn every_command_is_one_line_below_the_limit_with_four_folders() {
 fn a_marker_never_stands_whole_in_the_command() {
     let nonce = fresh_nonce();
     for script in all(&places(1), "n", "c") {
-        let line = script.line(&nonce);
+        let line = script.line(&nonce, Some(7));
         for kind in ["OK", "ERR", "END"] {
             assert!(!line.contains(&format!("{nonce}-{kind}")));
         }
@@ -102,7 +127,7 @@ fn a_marker_never_stands_whole_in_the_command() {
 #[test]
 fn nothing_is_matched_by_pattern_and_no_variable_is_named_like_a_property() {
     for script in all(&places(2), "n", "c") {
-        let line = script.line(&fresh_nonce());
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
         assert!(!line.contains('~') && !line.contains(":return"));
         for part in line.split(":local ").skip(1) {
             assert!(part.starts_with('z'), "{part}");
@@ -113,22 +138,33 @@ fn nothing_is_matched_by_pattern_and_no_variable_is_named_like_a_property() {
 #[test]
 fn every_script_that_changes_something_proves_first_that_the_row_is_ours() {
     for script in all(&places(2), "n", "c") {
-        let line = script.line(&fresh_nonce());
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
         let Some(change) = ["/disk/set", "/disk/remove"].iter().filter_map(|verb| line.find(verb)).min()
         else {
             continue;
         };
+        assert!(script.verb().mutates());
+        match script.verb() {
+            // Touches only what carries a nonce of its own.
+            Verb::Prove => continue,
+            // What an operator has looked at: the comment that was seen must still stand there.
+            Verb::SetComment => {
+                assert!(line.find("$zOld = ").expect("a comparison") < change);
+                continue;
+            }
+            _ => {}
+        }
         let proof = line.find("it does not carry the mark of this cluster").expect("a proof");
         let path = line.find("its image is").expect("a proof");
         assert!(proof < change && path < change, "{}", script.verb());
-        assert!(script.verb().mutates());
     }
 }
 
 #[test]
 fn a_new_volume_is_never_mounted_by_the_appliance_and_not_exported() {
-    let create = &all(&places(1), "n", "c")[1];
-    let line = create.line(&fresh_nonce());
+    let scripts = all(&places(1), "n", "c");
+    let create = scripts.iter().find(|script| script.verb() == Verb::Create).expect("a create");
+    let line = create.line(&fresh_nonce(), Some(123_456_789));
     assert!(line.contains("mount-filesystem=no nvme-tcp-export=no"));
     assert!(line.contains("file-size=1073741824 "));
 }
@@ -140,7 +176,7 @@ proptest! {
         let claim = Claim { namespace, name };
         let mark = Mark::new(&cluster(), AccessClass::SingleBlock, Some(claim.clone()));
         let text = format!("{}{}/{}", &mark.to_string()[..133], claim.namespace, claim.name);
-        let line = all(&places(1), "n", &text)[1].line(&fresh_nonce());
+        let line = all(&places(1), "n", &text).iter().find(|script| script.verb() == Verb::Create).expect("a create").line(&fresh_nonce(), Some(123_456_789));
         prop_assert!(is_balanced(&line));
         prop_assert!(!line.contains(['\n', '\r']));
     }

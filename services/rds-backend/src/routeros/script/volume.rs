@@ -4,7 +4,9 @@ use proto::id::Slot;
 use proto::nqn::Nqn;
 use proto::size::ByteSize;
 
-use super::guard::{error, error_with, field, find, ours, room, rows, when};
+use super::guard::{
+    clear, error, error_with, field, file_name, find, located, ours, room, rows, users, when,
+};
 use super::{Place, Script, Verb};
 use crate::mark;
 use crate::routeros::quote::quote;
@@ -31,29 +33,71 @@ pub(crate) struct NewDisk<'a> {
     pub(crate) comment: &'a str,
 }
 
-/// Adds the disk unless the slot is taken. The appliance must not mount what a guest will put on it.
+/// Adds the disk unless the slot is taken. The appliance must not mount what a guest will put on it. What an earlier
+/// attempt has left of the image is removed first: a new volume never shows old data.
 pub(crate) fn create(new: &NewDisk<'_>) -> Script {
     let need = new.size.bytes().saturating_add(new.reserve.bytes());
     let mut absent = room(&quote(&new.place.pool), &need.to_string(), "\"\"");
-    absent.push(format!(
-        "/disk/add type=file slot={} file-path={} file-size={} mount-filesystem=no nvme-tcp-export=no \
-         nvme-tcp-server-port={} nvme-tcp-server-nqn={} comment={}",
-        quote(new.slot.as_str()),
-        quote(&new.place.image(new.slot)),
-        new.size.bytes(),
-        new.port,
-        quote(new.nqn.as_str()),
-        quote(new.comment),
+    absent.push(same_filesystem(new.place, "\"\""));
+    absent.extend(clear(new.slot, &quote(&new.place.directory), new.place.btrfs));
+    absent.extend(folder(new.place));
+    if new.place.btrfs {
+        absent.push(format!(
+            "/disk/btrfs/subvolume/add fs={} name={}",
+            quote(&new.place.pool),
+            quote(&new.place.subvolume(new.slot))
+        ));
+    }
+    absent.push(new.add(
+        &quote(&new.place.image(new.slot)),
+        &new.size.bytes().to_string(),
+        &quote(new.comment),
     ));
     absent.push(":set zMade true".to_owned());
-    let mut statements = vec![":local zMade false".to_owned()];
-    statements.extend(find(new.slot));
-    statements.push(when("[:len $zIds] = 0", &absent));
-    statements.push(format!(":set zRes {{\"made\"=$zMade;\"rows\"={}}}", rows(new.slot)));
-    Script::new(Verb::Create, Some(new.slot), &statements)
+    made(Verb::Create, new.slot, &absent)
 }
 
-/// Removes the row if it is ours and unused, then the image by name in each folder. A name is removed only when no disk
+/// Does `absent` when there is no row, and answers with the row after.
+pub(super) fn made(verb: Verb, slot: &Slot, absent: &[String]) -> Script {
+    let mut statements = vec![":local zMade false".to_owned()];
+    statements.extend(find(slot));
+    statements.push(when("[:len $zIds] = 0", absent));
+    statements.push(format!(":set zRes {{\"made\"=$zMade;\"rows\"={}}}", rows(slot)));
+    Script::new(verb, Some(slot), &statements)
+}
+
+/// Proves that the pool `zP` still has the filesystem that decides where images lie.
+pub(super) fn same_filesystem(place: &Place, comment: &str) -> String {
+    let differs = if place.btrfs { "!=" } else { "=" };
+    when(
+        &format!("[:tostr ($zP->\"fs\")] {differs} \"btrfs\""),
+        &[error_with(
+            Code::Pool,
+            &format!("(\"its filesystem has changed, it is read again\".\" \".{comment})"),
+        )],
+    )
+}
+
+/// Makes the folder; that it is there already is fine.
+pub(super) fn folder(place: &Place) -> Vec<String> {
+    let path = quote(file_name(&place.directory));
+    vec![format!(":onerror zE in={{ /file/add type=directory name={path} }} do={{}}")]
+}
+
+impl NewDisk<'_> {
+    /// The command that adds the row; path, size and comment are expressions.
+    pub(super) fn add(&self, path: &str, size: &str, comment: &str) -> String {
+        format!(
+            "/disk/add type=file slot={} file-path={path} file-size={size} mount-filesystem=no nvme-tcp-export=no \
+             nvme-tcp-server-port={} nvme-tcp-server-nqn={} comment={comment}",
+            quote(self.slot.as_str()),
+            self.port,
+            quote(self.nqn.as_str()),
+        )
+    }
+}
+
+/// Removes the row if it is ours and unused, then the image by name in each folder, its subvolume included. A name is removed only when no disk
 /// uses it, and twice: the second answer proves that it is gone.
 pub(crate) fn delete(slot: &Slot, places: &[Place], head: &str) -> Script {
     let mut present = ours(slot, places, head);
@@ -68,13 +112,9 @@ pub(crate) fn delete(slot: &Slot, places: &[Place], head: &str) -> Script {
         &[error_with(Code::Attached, "$zOld")],
     ));
     // Our row is one of them; whoever else uses the image must be known of before the row goes.
-    let users: Vec<String> = places
-        .iter()
-        .flat_map(|place| [place.image(slot), place.image_file(slot)])
-        .map(|path| format!("[:len [/disk/find where file-path={}]]", quote(&path)))
-        .collect();
+    present.push(":local zFile [:pick $zPath 1 999]".to_owned());
     present.push(when(
-        &format!("({}) > 1", users.join(" + ")),
+        "([:len [/disk/find where file-path=$zPath]] + [:len [/disk/find where file-path=$zFile]]) > 1",
         &[error(Code::Foreign, "another disk uses its image")],
     ));
     present.push(":set zBefore $zOld".to_owned());
@@ -83,23 +123,39 @@ pub(crate) fn delete(slot: &Slot, places: &[Place], head: &str) -> Script {
     let mut statements = vec![":local zBefore \"\"".to_owned()];
     statements.extend(find(slot));
     statements.push(when("[:len $zIds] = 1", &present));
-    for place in places {
-        for path in [place.image(slot), place.image_file(slot)] {
-            statements.push(when(
-                &format!("[:len [/disk/find where file-path={}]] > 0", quote(&path)),
-                &[error(Code::Foreign, "another disk uses its image")],
-            ));
-        }
-    }
     let mut files = Vec::new();
     for (number, place) in places.iter().enumerate() {
-        let path = quote(&place.image_file(slot));
+        let [flat, nested] = place.images(slot);
+        let all = if place.btrfs { vec![flat.clone(), nested.clone()] } else { vec![flat.clone()] };
+        statements.push(when(
+            &format!("{} > 0", users(&all)),
+            &[error(Code::Foreign, "another disk uses its image")],
+        ));
         let (first, last) = (format!("zFirst{number}"), format!("zLast{number}"));
-        statements.push(format!(":local {first} \"\"; :local {last} \"\""));
-        for variable in [&first, &last] {
-            statements.push(format!(":onerror zE in={{ /file/remove {path} }} do={{ :set {variable} $zE }}"));
+        let remove = |variable: &str| {
+            format!(
+                ":onerror zE in={{ /file/remove {} }} do={{ :set {variable} $zE }}",
+                quote(file_name(&flat))
+            )
+        };
+        if slot.is_legacy() {
+            // Without its row nothing says that such a file is ours.
+            statements.push(format!(":local {first} \"no such item\"; :local {last} \"no such item\""));
+            statements.push(when(
+                "$zBefore != \"\"",
+                &[format!(":set {first} \"\"; :set {last} \"\""), remove(&first), remove(&last)],
+            ));
+        } else {
+            statements.push(format!(":local {first} \"\"; :local {last} \"\""));
+            statements.extend([remove(&first), remove(&last)]);
         }
-        files.push(format!("{}={{\"first\"=${first};\"last\"=${last}}}", quote(&place.image(slot))));
+        files.push(format!("{}={{\"first\"=${first};\"last\"=${last}}}", quote(&flat)));
+        if place.btrfs && !slot.is_legacy() {
+            let found = format!("[/disk/btrfs/subvolume/find where name={}]", quote(slot.as_str()));
+            statements
+                .push(format!(":local zSub{number} [:len {found}]; /disk/btrfs/subvolume/remove {found}"));
+            files.push(format!("{}={{\"removed\"=$zSub{number};\"left\"=[:len {found}]}}", quote(&nested)));
+        }
     }
     statements.push(format!(
         ":set zRes {{\"before\"=$zBefore;\"rows\"={};\"files\"={{{}}}}}",
@@ -123,6 +179,20 @@ pub(crate) fn expand(slot: &Slot, places: &[Place], head: &str, size: ByteSize, 
     statements.push(when("[:len $zIds] = 1", &present));
     statements.push(format!(":set zRes {{\"before\"=$zBefore;\"rows\"={}}}", rows(slot)));
     Script::new(Verb::Expand, Some(slot), &statements)
+}
+
+/// Writes a comment if the one that was seen still stands there: what an operator has looked at and decided. The row
+/// must be a file disk whose image lies where we put one.
+pub(crate) fn set_comment(slot: &Slot, places: &[Place], before: &str, after: &str) -> Script {
+    let mut present = located(slot, places);
+    present.push(when(
+        &format!("$zOld = {}", quote(before)),
+        &[format!("/disk/set $zId comment={}", quote(after))],
+    ));
+    let mut statements = find(slot);
+    statements.push(when("[:len $zIds] = 1", &present));
+    statements.push(format!(":set zRes {{\"rows\"={}}}", rows(slot)));
+    Script::new(Verb::SetComment, Some(slot), &statements)
 }
 
 /// Sets the flag "holds a filesystem" if the volume is in `epoch` and attached to the node.

@@ -12,7 +12,7 @@ fn slot() -> Slot {
 }
 
 fn places() -> Vec<Place> {
-    vec![Place { directory: "/raid1/volumes".to_owned(), pool: "raid1".to_owned() }]
+    vec![Place { directory: "/raid1/volumes".to_owned(), pool: "raid1".to_owned(), btrfs: false }]
 }
 
 fn row_of(comment: &str, bytes: u64) -> Value {
@@ -34,8 +34,13 @@ fn seen(answer: &Value) -> Seen<'_> {
     Seen { answer, after_loss: false }
 }
 
-const WANTED: Wanted<'static> =
-    Wanted { required: 1 << 30, limit: 0, class: AccessClass::SingleFilesystem, directory: None };
+const WANTED: Wanted<'static> = Wanted {
+    required: 1 << 30,
+    limit: 0,
+    class: AccessClass::SingleFilesystem,
+    directory: None,
+    source: None,
+};
 
 #[test]
 fn a_row_is_ours_only_with_mark_cluster_type_and_path() {
