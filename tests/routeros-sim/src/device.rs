@@ -127,6 +127,7 @@ impl Device {
     pub(crate) async fn reboot(self: &Arc<Self>, seconds: u64) {
         self.world.cut_power();
         self.down().await;
+        drop(self.world.running.write().await);
         self.world.appliance().unpublish();
         let device = Arc::clone(self);
         tokio::spawn(async move {

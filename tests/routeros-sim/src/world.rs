@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) reboots: mpsc::UnboundedSender<u64>,
     /// Held by a change while changes wait for each other.
     pub(crate) serial: tokio::sync::Mutex<()>,
+    /// Held for reading by each command of a user until its end is in the journal; a reboot waits for them to stop.
+    pub(crate) running: tokio::sync::RwLock<()>,
     pub(crate) ssh_sessions: AtomicUsize,
     pub(crate) connections: AtomicU64,
 }
@@ -62,6 +64,7 @@ impl World {
             power: Mutex::default(),
             reboots,
             serial: tokio::sync::Mutex::default(),
+            running: tokio::sync::RwLock::default(),
             ssh_sessions: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
         }
