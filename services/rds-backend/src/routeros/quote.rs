@@ -67,4 +67,43 @@ mod tests {
             "\"a\\22\\3B /system/reset\\3B :put \\22\\24\\5Bx\\5D\""
         );
     }
+
+    /// The simulated appliance reads the language on its own: two readings must agree about every byte.
+    #[tokio::test]
+    async fn a_hundred_thousand_texts_come_back_unchanged_from_an_interpreter_that_is_not_ours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = routeros_sim::Config::new(folder.path().to_owned(), "csi", Vec::new());
+        let simulator = routeros_sim::Simulator::start(config).await.expect("a simulator");
+        let seed: u64 = rand::random();
+        let mut state = seed;
+        let mut roll = |sides: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % sides
+        };
+        // Many a line, told apart by a text that no other holds.
+        for _ in 0..1000 {
+            let texts: Vec<String> = (0..100)
+                .map(|_| {
+                    let length = roll(12);
+                    let nasty = [
+                        "$", "\"", "\\", "[", "]", "(", ")", ";", "{", "}", "\n", "\r", "\0", "é", "?", "#",
+                        "a",
+                    ];
+                    let pick = |roll: &mut dyn FnMut(u64) -> u64| match roll(3) {
+                        0 => char::from_u32(u32::try_from(roll(0x11_0000)).unwrap_or(0))
+                            .unwrap_or('x')
+                            .to_string(),
+                        1 => char::from(u8::try_from(roll(128)).unwrap_or(0)).to_string(),
+                        _ => nasty[usize::try_from(roll(nasty.len() as u64)).unwrap_or(0)].to_owned(),
+                    };
+                    (0..length).map(|_| pick(&mut roll)).collect()
+                })
+                .collect();
+            let line: Vec<String> =
+                texts.iter().map(|text| format!(":put ({}.\"<|>\")", quote(text))).collect();
+            let printed = simulator.console(&line.join("; "));
+            let wanted: String = texts.iter().map(|text| format!("{text}<|>\r\n")).collect();
+            assert_eq!(printed, wanted, "seed {seed}");
+        }
+    }
 }

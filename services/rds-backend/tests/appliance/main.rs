@@ -5,6 +5,7 @@
 mod attachment;
 mod content;
 mod crash;
+mod injection;
 mod late;
 mod model;
 mod operator;
