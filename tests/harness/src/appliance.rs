@@ -224,7 +224,7 @@ impl Appliance {
         self.ask(&json!({ "flag": flagged })).await.map(|_| ())
     }
 
-    /// Every btrfs subvolume.
+    /// Every btrfs subvolume that somebody made; without the roots of filesystems.
     pub async fn subvolumes(&self) -> Result<Vec<Value>> {
         serde_json::from_value(self.ask(&json!("subvolumes")).await?).context("not subvolumes")
     }

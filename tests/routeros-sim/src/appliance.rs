@@ -197,7 +197,7 @@ impl Appliance {
     fn publish(&mut self) {
         let Some(mut nvmet) = self.nvmet.take() else { return };
         let exported = self.disks.with("type", b"file").into_iter().filter_map(|id| self.disks.get(id));
-        let wanted = exported.filter(|row| yes(row, "nvme-tcp-export")).map(|row| crate::nvmet::Subsystem {
+        let wanted = exported.filter(|row| disk::is_exported(row)).map(|row| crate::nvmet::Subsystem {
             nqn: text(row, "nvme-tcp-server-nqn"),
             file: self.host_path(&text(row, "file-path")),
             size: if self.growth == Growth::Live { table::count(row, "file-size") } else { 0 },
@@ -250,7 +250,7 @@ impl Appliance {
     pub(crate) fn export(&self, nqn: &str) -> Option<Export> {
         let ids = self.disks.with("nvme-tcp-server-nqn", nqn.as_bytes());
         let rows = ids.into_iter().filter_map(|id| Some((id, self.disks.get(id)?)));
-        let (id, row) = rows.into_iter().find(|(_, row)| yes(row, "nvme-tcp-export"))?;
+        let (id, row) = rows.into_iter().find(|(_, row)| disk::is_exported(row))?;
         let (size, file) = (table::count(row, "file-size"), self.host_path(&text(row, "file-path")));
         Some(Export { id, file, size, allowed_host: text(row, "nvme-tcp-server-allow-host-name") })
     }

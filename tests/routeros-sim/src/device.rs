@@ -24,16 +24,33 @@ pub(crate) struct Device {
     key: Mutex<PrivateKey>,
     login: Arc<ssh::Login>,
     addresses: Mutex<(SocketAddr, SocketAddr)>,
-    listening: tokio::sync::Mutex<(CancellationToken, JoinSet<()>)>,
+    listening: tokio::sync::Mutex<Listening>,
     stop: CancellationToken,
 }
 
 /// Binds with address reuse, so that an appliance that was down comes back on the same ports.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(128)
+    Ok(socket)
+}
+
+/// Binds and listens.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    reserve(address)?.listen(BACKLOG)
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 128;
+
+/// What is listening, and the ports it had while it is down: nobody else may get them meanwhile, not even a client that
+/// is given one as its own and so talks to itself.
+#[derive(Default)]
+struct Listening {
+    serving: CancellationToken,
+    tasks: JoinSet<()>,
+    reserved: Option<(TcpSocket, TcpSocket)>,
 }
 
 impl Device {
@@ -50,7 +67,7 @@ impl Device {
             key_file,
             login: Arc::new(login),
             addresses: Mutex::new(addresses),
-            listening: tokio::sync::Mutex::new((CancellationToken::new(), JoinSet::new())),
+            listening: tokio::sync::Mutex::default(),
             stop,
         })
     }
@@ -79,21 +96,30 @@ impl Device {
         self.down().await;
         let mut listening = self.listening.lock().await;
         let (management, storage) = self.addresses();
-        let (ssh, portal) = (bind(management)?, bind(storage)?);
+        let (ssh, portal) = match listening.reserved.take() {
+            Some(reserved) => reserved,
+            None => (reserve(management)?, reserve(storage)?),
+        };
+        let (ssh, portal) = (ssh.listen(BACKLOG)?, portal.listen(BACKLOG)?);
         let addresses = (ssh.local_addr()?, portal.local_addr()?);
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
         let serving = self.stop.child_token();
-        let mut tasks = JoinSet::new();
+        let tasks = &mut listening.tasks;
         tasks.spawn(ssh::serve(ssh, Arc::clone(self), Arc::clone(&self.login), serving.clone()));
         tasks.spawn(portal::serve(portal, Arc::clone(&self.world), serving.clone()));
-        *listening = (serving, tasks);
+        listening.serving = serving;
         Ok(())
     }
 
     pub(crate) async fn down(&self) {
         let mut listening = self.listening.lock().await;
-        listening.0.cancel();
-        while listening.1.join_next().await.is_some() {}
+        listening.serving.cancel();
+        while listening.tasks.join_next().await.is_some() {}
+        let (management, storage) = self.addresses();
+        if listening.reserved.is_none() && management.port() != 0 && storage.port() != 0 {
+            // Where it cannot be held, it is bound when it comes up.
+            listening.reserved = reserve(management).and_then(|ssh| Ok((ssh, reserve(storage)?))).ok();
+        }
     }
 
     /// Power goes: sessions are cut, running scripts stop where they are. Returns when nobody listens; it comes back
@@ -101,6 +127,7 @@ impl Device {
     pub(crate) async fn reboot(self: &Arc<Self>, seconds: u64) {
         self.world.cut_power();
         self.down().await;
+        drop(self.world.running.write().await);
         self.world.appliance().unpublish();
         let device = Arc::clone(self);
         tokio::spawn(async move {

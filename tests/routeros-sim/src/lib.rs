@@ -178,7 +178,7 @@ impl Simulator {
         self.world.appliance().change_pool(change)
     }
 
-    /// Every btrfs subvolume as JSON.
+    /// Every btrfs subvolume that somebody made, as JSON; without the roots of filesystems.
     pub fn subvolumes(&self) -> Vec<serde_json::Value> {
         self.world.subvolumes()
     }

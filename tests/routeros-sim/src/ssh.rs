@@ -216,7 +216,8 @@ impl Asked {
         };
         let weak =
             flaky.every > 0 && self.connection.is_multiple_of(flaky.every) && self.number > flaky.after;
-        let done = if weak {
+        let running = world.running.read().await;
+        let done = if weak || self.cut.is_cancelled() {
             Performed::lost(true)
         } else if command.len() > max_line {
             Performed::answer(b"failure: command is too long\r\n".to_vec(), Answered::Error)
@@ -228,6 +229,7 @@ impl Asked {
         let outcome = if output.is_none() { Answered::Lost } else { done.outcome };
         // Whoever sees the connection go finds the end in the journal.
         world.journal().finish(entry, done.changes, outcome);
+        drop(running);
         if done.cut {
             self.cut.cancel();
         }

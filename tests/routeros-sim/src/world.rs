@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::appliance::{Appliance, Row};
+use crate::appliance::{Appliance, Row, yes};
 use crate::config::{Config, Costs};
 use crate::execution::Execution;
 use crate::faults::{Faults, Flaky};
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) reboots: mpsc::UnboundedSender<u64>,
     /// Held by a change while changes wait for each other.
     pub(crate) serial: tokio::sync::Mutex<()>,
+    /// Held for reading by each command of a user until its end is in the journal; a reboot waits for them to stop.
+    pub(crate) running: tokio::sync::RwLock<()>,
     pub(crate) ssh_sessions: AtomicUsize,
     pub(crate) connections: AtomicU64,
 }
@@ -62,6 +64,7 @@ impl World {
             power: Mutex::default(),
             reboots,
             serial: tokio::sync::Mutex::default(),
+            running: tokio::sync::RwLock::default(),
             ssh_sessions: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
         }
@@ -108,11 +111,12 @@ impl World {
         appliance.disks.ids().into_iter().filter_map(|id| as_json(&appliance.row(id)?)).collect()
     }
 
-    /// Every subvolume as JSON.
+    /// Every subvolume that somebody made, as JSON: the roots of filesystems are left out.
     pub(crate) fn subvolumes(&self) -> Vec<serde_json::Value> {
         let appliance = self.appliance();
         let ids = appliance.subvolumes.ids().into_iter();
-        ids.filter_map(|id| as_json(&appliance.subvolume_row(id)?)).collect()
+        let made = ids.filter_map(|id| appliance.subvolume_row(id)).filter(|row| !yes(row, "default"));
+        made.filter_map(|row| as_json(&row)).collect()
     }
 
     pub(crate) fn sessions(&self) -> Vec<PortalSession> {

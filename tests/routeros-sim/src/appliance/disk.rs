@@ -73,6 +73,10 @@ impl Appliance {
         row.extend(properties);
         row.insert("file-path".to_owned(), Value::text(path.as_str()));
         row.insert("file-size".to_owned(), Value::Num(size as i64));
+        // Before it could be set, the name of an export was the slot (C).
+        if crate::menu::spec::version_of(&self.version) < crate::menu::spec::NQN {
+            row.insert("nvme-tcp-server-nqn".to_owned(), Value::text(slot));
+        }
         let exported = yes(&row, "nvme-tcp-export");
         let id = self.disks.insert(row);
         if exported {
@@ -159,6 +163,11 @@ impl Appliance {
         self.keep_disk(id);
         Ok(())
     }
+}
+
+/// Whether hosts see it.
+pub(super) fn is_exported(row: &Row) -> bool {
+    yes(row, "nvme-tcp-export") && !yes(row, "disabled")
 }
 
 /// What a file disk has that was not given (D/M).

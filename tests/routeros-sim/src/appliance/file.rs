@@ -106,6 +106,12 @@ impl Appliance {
         })
     }
 
+    /// What a small file holds (D: just under 60 KiB, of larger ones nothing).
+    pub(crate) fn contents(&self, node: &Node) -> Option<Vec<u8>> {
+        let small = node.size.is_some_and(|size| size < 60 << 10);
+        if small { std::fs::read(self.host_path(&node.path)).ok() } else { None }
+    }
+
     /// `/file/remove`: a file, or a folder with nothing in it (I).
     pub(crate) fn remove_file(&mut self, target: &str) -> Result<(), String> {
         let path = self.file_path(target).ok_or("no such item")?;

@@ -27,6 +27,10 @@ pub(crate) fn holds(expr: &Expr, property: &dyn Fn(&str) -> Value) -> Outcome {
                 other => holds(other, property)?,
             };
             match op {
+                // `where comment=""` finds what has no comment (C).
+                Op::Eq | Op::Ne if left == Value::Nothing && right == Value::Str(Vec::new()) => {
+                    Ok(Value::Bool(*op == Op::Eq))
+                }
                 Op::And | Op::Or => binary(*op, &known(left), &known(right)),
                 _ => binary(*op, &left, &right),
             }

@@ -132,7 +132,8 @@ impl Value {
     /// Equality across types: by number where both are numbers, by time where one is a time, else by text.
     pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Str(a), Self::Str(b)) if a == b => true,
+            // `"007"` is not `"7"` (I).
+            (Self::Str(a), Self::Str(b)) => a == b,
             (Self::Array(a), Self::Array(b)) => a == b,
             (Self::Bool(a), b) | (b, Self::Bool(a)) => b.truth() == Some(*a),
             (Self::Time(a), b) | (b, Self::Time(a)) => b.span() == Some(*a),

@@ -6,9 +6,6 @@ use crate::appliance::Row;
 use crate::language::eval::{Failure, Outcome};
 use crate::language::value::Value;
 
-/// Files up to this size show their `contents` (D: 60 KB).
-const MAX_CONTENTS: u64 = 60 << 10;
-
 pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
     let given =
         |call: &Call<'_, '_>, name: &str| call.arguments.named(name).map(Value::bytes).unwrap_or_default();
@@ -20,7 +17,7 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             if let Some(value) = machine_readable(call, &rows) {
                 return Ok(value);
             }
-            print::table(&["name", "type", "size", "last-modified"], &rows, call.output);
+            print::files(&rows, call.arguments.has("detail"), call.width, call.output);
             Ok(Value::Nothing)
         }
         // By its name it is found without a walk (M).
@@ -29,12 +26,9 @@ pub(super) fn run(verb: &str, call: &mut Call<'_, '_>) -> Outcome {
             let path = call.appliance.file_path(&target).ok_or("no such item")?;
             let node = call.appliance.node(&path).ok_or("no such item")?;
             let mut row = call.appliance.file_row(&node);
-            let host = call.appliance.host_path(&path);
-            if std::fs::metadata(&host).is_ok_and(|about| about.is_file() && about.len() <= MAX_CONTENTS)
-                && let Ok(contents) = std::fs::read(host)
-            {
-                row.insert("contents".to_owned(), Value::Str(contents.into()));
-            }
+            row.extend(
+                call.appliance.contents(&node).map(|bytes| ("contents".to_owned(), Value::Str(bytes))),
+            );
             property(call, &row, 1)
         }
         "remove" => {

@@ -210,6 +210,24 @@ pub(super) fn subvolumes(rows: &[(usize, Row)], detail: bool, width: usize, outp
     }
 }
 
+/// `/file/print`; in detail sizes are rounded (D).
+pub(super) fn files(rows: &[(usize, Row)], detail: bool, width: usize, output: &mut Vec<u8>) {
+    if !detail {
+        return table(&["name", "type", "size", "last-modified"], rows, output);
+    }
+    for (number, row) in rows {
+        let mut lines = Wrapped::new(format!("{number:2}"), width);
+        for key in ["name", "type", "size", "last-modified"] {
+            match row.get(key) {
+                Some(Value::Num(size)) => lines.word(&format!("{key}={}", rounded(*size))),
+                Some(value) => lines.word(&format!("{key}={}", value.lossy())),
+                None => {}
+            }
+        }
+        lines.finish(output);
+    }
+}
+
 /// A table with a line of column names; columns that no row has are left out (C).
 pub(super) fn table(names: &[&str], rows: &[(usize, Row)], output: &mut Vec<u8>) {
     columns(names, rows, &[], output);

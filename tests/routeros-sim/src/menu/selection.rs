@@ -58,7 +58,13 @@ pub(super) fn targets(call: &Call<'_, '_>) -> Vec<String> {
     match call.arguments.positional.iter().find(flag).or(named) {
         Some(Value::Array(items)) => items.iter().map(|(_, item)| item.lossy()).collect(),
         Some(Value::Nothing) | None => Vec::new(),
-        Some(single) => single.lossy().split(',').map(str::to_owned).collect(),
+        // `*1,*2`; a name may hold a comma.
+        Some(single) => match single.lossy() {
+            text if text.split(',').all(|part| part.starts_with('*')) => {
+                text.split(',').map(str::to_owned).collect()
+            }
+            text => vec![text],
+        },
     }
 }
 

@@ -32,7 +32,7 @@ const ALWAYS: Version = (7, 0);
 /// File disks; exports by NQN; btrfs; copies and S.M.A.R.T. (C, the NQN also M).
 const FILE_DISKS: Version = (7, 17);
 const BTRFS: Version = (7, 18);
-const NQN: Version = (7, 21);
+pub(crate) const NQN: Version = (7, 21);
 const TRIM: Version = (7, 22);
 const COPIES: Version = (7, 23);
 

@@ -152,3 +152,33 @@ fn the_system_says_what_it_is() {
     assert_eq!(says(&world, ":put ([/system/resource/print as-value]->\"board-name\")"), "RDS2216");
     assert_eq!(says(&world, ":put [/system device-mode get flagged]"), "false");
 }
+
+#[test]
+fn rows_are_found_by_what_they_have_and_by_what_they_lack() {
+    let (_folder, world) = world();
+    says(&world, ADD);
+    says(&world, "/disk/add type=file slot=7 file-path=\"raid1/a,b\" file-size=1");
+    let count = |conditions: &str| says(&world, &format!(":put [/disk/print count-only where {conditions}]"));
+    assert_eq!(
+        (count("type=file comment=\"\""), count("type=file comment!=\"\"")),
+        ("1".to_owned(), "1".to_owned())
+    );
+    assert_eq!(
+        (count("slot=\"007\""), count("slot=\"7\""), count("slot=7")),
+        ("0".into(), "1".into(), "1".into())
+    );
+    assert_eq!(count("type=file and (slot=v1 or slot=7)"), "2");
+    assert_eq!(count("type=file !nvme-tcp-export any comment"), "1");
+    assert_eq!(count("file-size>1 type=file"), "1");
+    says(&world, "/disk/remove 7");
+    assert_eq!(says(&world, "/file/remove \"raid1/a,b\""), "", "a name may hold a comma");
+}
+
+#[test]
+fn before_its_name_could_be_set_an_export_was_called_like_its_slot() {
+    let (_folder, world) = world_of("7.20.8 (long-term)");
+    says(&world, "/disk/add type=file slot=v1 file-path=raid1/v1.img file-size=1 nvme-tcp-export=yes");
+    assert!(world.appliance().export("v1").is_some());
+    says(&world, "/disk/set v1 disabled=yes");
+    assert!(world.appliance().export("v1").is_none(), "what is disabled is not exported");
+}

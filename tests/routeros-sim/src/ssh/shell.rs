@@ -124,6 +124,8 @@ impl Terminal {
             self.menu = menu;
             return true;
         }
+        let running = Arc::clone(&self.world);
+        let _running = running.running.read().await;
         let (world, cut, command) = (Arc::clone(&self.world), self.cut.clone(), line.to_owned());
         let (width, menu) = (self.width.load(Ordering::SeqCst), self.menu.clone());
         let ran = tokio::task::spawn_blocking(move || {

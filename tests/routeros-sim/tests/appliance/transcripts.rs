@@ -83,6 +83,9 @@ async fn replay(name: &str, transcript: &Transcript) {
     let (_folder, simulator, key) = start_with(|config| {
         config.pools = transcript.pools();
         config.version = transcript.says("routeros").unwrap().to_owned();
+        if let Some(policies) = transcript.says("policies") {
+            policies.clone_into(&mut config.policies);
+        }
     })
     .await;
     let session = login(&simulator, &key).await.unwrap();

@@ -157,7 +157,7 @@ fn subvolumes_and_what_they_share_are_there_after_a_restart() {
     );
     let seen = |world: &World| (world.subvolumes(), free(world));
     let before = seen(&world);
-    assert_eq!((before.0.len(), before.1), (3, 3 * GIB));
+    assert_eq!((before.0.len(), before.1), (2, 3 * GIB));
     drop(world);
     let world = opened(&config);
     assert_eq!(seen(&world), before);

@@ -52,6 +52,10 @@ fn folders_are_made_listed_and_removed_when_they_are_empty() {
     );
     assert_eq!(says(&world, ":put [/file/print count-only path=raid1/volumes]"), "1");
     assert_eq!(says(&world, ":put [/file/get raid1/volumes type]"), "directory");
+    assert_eq!(says(&world, ":put [/file/get raid1/volumes/notes.txt contents]"), "hello");
+    assert!(
+        says(&world, "/file/print detail").contains("name=raid1/volumes/notes.txt type=.txt file size=5B")
+    );
     assert_eq!(
         says(&world, "/file/remove \"raid1/volumes\""),
         "failure: directory not empty: /raid1/volumes"
