@@ -90,19 +90,31 @@ pub(crate) struct Controller {
     pub(crate) state: State,
 }
 
+/// The text, or nothing where there is none (any more). Any other failure proves nothing about it and is an error: a
+/// controller that merely could not be read must not count as gone.
+fn present(read: io::Result<String>) -> io::Result<Option<String>> {
+    /// What sysfs answers for a device that goes away.
+    const ENODEV: i32 = 19;
+    match read {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Every controller over TCP below `<sys>/class/nvme`. One that vanishes while it is looked at is left out.
 pub(crate) fn controllers(sys: &Path) -> io::Result<Vec<Controller>> {
     let class = sys.join("class/nvme");
     let mut all = Vec::new();
     for name in names(&class)? {
         let path = class.join(name);
-        let field = |name: &str| text(&path.join(name));
-        if !field("transport").is_ok_and(|transport| transport == "tcp") {
+        let field = |name: &str| present(text(&path.join(name)));
+        if field("transport")?.is_none_or(|transport| transport != "tcp") {
             continue;
         }
-        let (Ok(subsystem), Ok(state)) = (field("subsysnqn"), field("state")) else { continue };
+        let (Some(subsystem), Some(state)) = (field("subsysnqn")?, field("state")?) else { continue };
         let state = if state == "live" { State::Live } else { State::NotLive(state) };
-        let host = field("hostnqn").unwrap_or_default();
+        let host = field("hostnqn")?.unwrap_or_default();
         all.push(Controller { subsystem, host, state, path });
     }
     Ok(all)

@@ -89,8 +89,9 @@ pub(crate) async fn repair(
         .map(|place| row.comment.get(place).and_then(Holder::parse).filter(Holder::is_issued));
     let source = row.comment.get(crate::mark::SOURCE).unwrap_or_default();
     mark.source = crate::mark::source_slot(source).and_then(|slot| crate::mark::source_code(&slot));
-    // Whoever can be read there had it: it holds data.
-    mark.formatted |= mark.source.is_some();
+    // What says that it holds data is kept, whatever else was damaged.
+    let flag = row.comment.get(crate::mark::FORMATTED);
+    mark.formatted |= mark.source.is_some() || flag == Some("F");
     rewrite(scene, slot, row, &mark, dry).await
 }
 

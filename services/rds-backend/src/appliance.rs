@@ -93,6 +93,8 @@ pub(crate) struct Appliance {
     pool_list: Shared<PoolList>,
     /// How long after it was sent a command that changes something may begin.
     expiry: Duration,
+    /// Nothing is changed before: commands of a process that was there before may still begin.
+    quiet_until: Instant,
     metrics: Metrics,
 }
 
@@ -104,8 +106,10 @@ impl Appliance {
         known: Known,
         turns: Arc<Turns>,
         expiry: Duration,
+        takeover_wait: Duration,
         metrics: Metrics,
     ) -> Self {
+        let quiet_until = Instant::now() + takeover_wait;
         Self {
             config,
             known,
@@ -116,6 +120,7 @@ impl Appliance {
             census: Shared::default(),
             pool_list: Shared::default(),
             expiry,
+            quiet_until,
             metrics,
         }
     }
@@ -145,14 +150,12 @@ impl Appliance {
     /// Waits until no command for the volume that was given up can begin any more. False: the deadline comes first.
     pub(crate) async fn rest(&self, slot: &Slot, deadline: Deadline) -> bool {
         let until = self.restless.lock().unwrap_or_else(PoisonError::into_inner).get(slot).copied();
-        match until {
-            Some(until) if until > deadline.instant() => false,
-            Some(until) => {
-                tokio::time::sleep_until(until).await;
-                true
-            }
-            None => true,
+        let until = until.map_or(self.quiet_until, |until| until.max(self.quiet_until));
+        if until > deadline.instant() {
+            return false;
         }
+        tokio::time::sleep_until(until).await;
+        true
     }
 
     /// Remembers that a command for the volume was given up and may begin until then.

@@ -45,6 +45,10 @@ pub struct Options {
     /// nothing when it wakes up.
     #[arg(long, env = "RDS_COMMAND_EXPIRY", default_value_t = 5, value_name = "SECONDS")]
     pub command_expiry: u64,
+    /// Seconds after its start in which nothing is changed on an appliance, 0 to 120: commands of a process that was there
+    /// before and died may still begin. More than --command-expiry and 2; 0 only where there never was another one.
+    #[arg(long, env = "RDS_TAKEOVER_WAIT", default_value_t = 8, value_name = "SECONDS")]
+    pub takeover_wait: u64,
     /// What the NVMe names of all volumes begin with.
     #[arg(long, env = "RDS_NQN_PREFIX", default_value = "nqn.2026-09.io.srvlab:rds", value_name = "NQN")]
     pub nqn_prefix: String,
@@ -92,6 +96,8 @@ pub struct Config {
     pub ssh_key: UserKey,
     /// How long after it was sent a command may begin.
     pub command_expiry: Duration,
+    /// How long after the start nothing is changed.
+    pub takeover_wait: Duration,
     /// What exported names begin with.
     pub nqn_prefix: NqnPrefix,
     /// `None` = read from the Kubernetes API.
@@ -149,6 +155,16 @@ impl Options {
                 format!("is {}, 1 to 60 seconds are possible", self.command_expiry),
             );
         }
+        if self.takeover_wait > 120 || (1..=self.command_expiry + 2).contains(&self.takeover_wait) {
+            mistakes.note(
+                "--takeover-wait",
+                format!(
+                    "is {}, 0 or {} to 120 seconds are possible",
+                    self.takeover_wait,
+                    self.command_expiry + 3
+                ),
+            );
+        }
         if !(1..=2).contains(&self.block_nodes) {
             mistakes.note("--block-nodes", format!("is {}, 1 or 2 nodes are possible", self.block_nodes));
         }
@@ -168,6 +184,7 @@ impl Options {
             appliances,
             ssh_key: UserKey { file: ssh_key, passphrase: self.ssh_key_passphrase },
             command_expiry: Duration::from_secs(self.command_expiry),
+            takeover_wait: Duration::from_secs(self.takeover_wait),
             nqn_prefix,
             cluster_id: cluster_id.flatten(),
             event_relay: event_relay.flatten(),

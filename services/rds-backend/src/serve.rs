@@ -149,7 +149,15 @@ fn appliances(
             metrics: metrics.clone(),
             end,
         });
-        Appliance::new(appliance.clone(), link, known, turns, config.command_expiry, metrics.clone())
+        Appliance::new(
+            appliance.clone(),
+            link,
+            known,
+            turns,
+            config.command_expiry,
+            config.takeover_wait,
+            metrics.clone(),
+        )
     });
     (Appliances::new(appliances.collect()), keepers)
 }

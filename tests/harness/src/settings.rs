@@ -173,6 +173,8 @@ impl Settings {
             format!("--nqn-prefix={NQN_PREFIX}"),
             format!("--event-relay-endpoint=tcp://{relay}"),
             format!("--ssh-key={}", self.user_key.private.display()),
+            // There never was another one in this world.
+            "--takeover-wait=0".to_owned(),
             format!(
                 "--appliance=name={APPLIANCE},ssh={},user={SSH_USER},storage={},dirs={DIRECTORY},host-key={}",
                 appliance.ssh, appliance.portal, appliance.host_key

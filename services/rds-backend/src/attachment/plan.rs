@@ -97,10 +97,12 @@ pub(crate) fn detached(
         return Ok(Step::Again("the node is still recorded"));
     }
     let shared = volume.mark.holders().count() > 0;
-    if !shared && volume.row.exported {
+    let before = before(seen)?;
+    let held = before.as_ref().is_some_and(|mark| mark.holders().count() > 0);
+    // An export that nobody is recorded for stays when a node that did not hold it leaves.
+    if !shared && volume.row.exported && (held || node.is_none()) {
         return Ok(Step::Again("the export is still on"));
     }
-    let before = before(seen)?;
     let mut from: Vec<MarkedNode> = before
         .iter()
         .flat_map(Mark::holders)

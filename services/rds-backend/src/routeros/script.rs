@@ -153,12 +153,15 @@ impl Script {
             )
         };
         let (ok, error) = (answer("OK", "$zRes"), answer("ERR", "$zErr"));
-        let expiry = match expiry {
-            Some(uptime) => guard::expiry(uptime) + "; ",
-            None => String::new(),
+        let in_time = match expiry {
+            Some(uptime) => guard::in_time(uptime),
+            // Uptimes cannot be compared there: a statement that does nothing.
+            None => ":local zAny 0".to_owned(),
         };
-        let body = &self.body;
-        format!(":onerror zErr in={{ :local zRes; :local zOwner 0; {expiry}{body}; {ok} }} do={{ {error} }}")
+        let body = self.body.replace(guard::IN_TIME, &in_time);
+        format!(
+            ":onerror zErr in={{ :local zRes; :local zOwner 0; {in_time}; {body}; {ok} }} do={{ {error} }}"
+        )
     }
 }
 

@@ -84,3 +84,31 @@ async fn a_delete_that_wakes_up_late_leaves_the_new_volume_of_that_name() {
     all_awake(&world, 3).await;
     assert_eq!(world.sim.files().len(), 1, "the late delete did nothing");
 }
+
+#[tokio::test]
+async fn a_service_that_begins_anew_lets_the_commands_of_the_one_before_expire_first() {
+    let mut world = World::warm().await;
+    let handle = world.volume("pvc-1").await;
+    world.attach(&handle, "node-a").await.unwrap();
+    // It dies with a detach on its way that begins two seconds later.
+    world.config.command_expiry = Duration::from_secs(5);
+    world.config.takeover_wait = Duration::from_secs(8);
+    world.restart();
+    world.until_connected().await;
+    world.sim.clear_journal();
+    world.sim.fault(Fault::next_matching(Effect::DelayMs(2_000), "nvme-tcp-export=no"));
+    let request = DetachVolumeRequest { handle: handle.clone(), node_id: node_id("node-a"), force: false };
+    let mut client = world.volumes();
+    let dying =
+        tokio::spawn(async move { client.detach_volume(within(Duration::from_secs(20), request)).await });
+    eventually(async || world.commands() > 0).await;
+    world.restart();
+    dying.abort();
+    world.until_connected().await;
+    world.detach(&handle, "node-a").await.unwrap();
+    let attached = world.attach(&handle, "node-a").await.unwrap();
+    all_awake(&world, 3).await;
+    let row = world.row(&handle).unwrap();
+    assert_eq!(row["nvme-tcp-export"], true, "{row}");
+    assert_eq!(row["nvme-tcp-server-nqn"].as_str().unwrap(), attached.nqn);
+}

@@ -166,6 +166,12 @@ async fn a_volume_of_an_earlier_driver_is_ours_after_adoption_and_not_before() {
     assert!(volume.formatted && volume.handle == LEGACY && volume.claim.unwrap().name == "db");
     assert_eq!(list(&world, 0, "").await.unwrap().volumes.len(), 1);
 
+    // Whoever uses it still keeps it when another node that never had it lets go.
+    world.detach(LEGACY, "node-b").await.unwrap();
+    let exported = |world: &World| {
+        world.sim.disks().into_iter().any(|row| row["slot"] == LEGACY && row["nvme-tcp-export"] == true)
+    };
+    assert!(exported(&world));
     let attached = world.attach(LEGACY, "node-a").await.unwrap();
     assert!(attached.nqn.ends_with(&format!("{LEGACY}.e1")), "{}", attached.nqn);
     assert_eq!(delete().await.unwrap_err().reason, Reason::StillAttached);

@@ -229,6 +229,7 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
         }],
         ssh_key: UserKey { file: folder.join("id_ed25519"), passphrase: None },
         command_expiry: Duration::from_secs(1),
+        takeover_wait: Duration::ZERO,
         nqn_prefix: "nqn.2026-09.io.srvlab:rds".parse().unwrap(),
         cluster_id: Some("test".parse().unwrap()),
         event_relay: None,

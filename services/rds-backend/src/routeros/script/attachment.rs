@@ -3,7 +3,7 @@
 use proto::id::{NodeId, Slot};
 use proto::nqn::{MAX_EPOCH, NqnPrefix};
 
-use super::guard::{error, field, find, ours, rows, when};
+use super::guard::{error, field, find, ours, rows, unchanged, when};
 use super::{Place, Script, Verb};
 use crate::mark::{self, AccessClass, Holder};
 use crate::routeros::quote::quote;
@@ -91,6 +91,7 @@ pub(crate) fn attach(
             ":local zNqn ({}.[:tostr ($zNum - {EPOCH_BASE})])",
             quote(&format!("{prefix}:{slot}.e"))
         ),
+        unchanged(),
         ":if (([/disk/get $zId nvme-tcp-export] = true) && ([:tostr [/disk/get $zId nvme-tcp-server-nqn]] = $zNqn)) \
          do={ :if ($zNew != $zOld) do={ /disk/set $zId comment=$zNew } } \
          else={ /disk/set $zId comment=$zNew LOCKnvme-tcp-server-nqn=$zNqn nvme-tcp-export=yes }"
@@ -116,12 +117,18 @@ pub(crate) fn detach(slot: &Slot, places: &[Place], head: &str, node: Option<&No
         });
     }
     present.push(rebuilt());
-    present.push(
+    // A node that did not hold it takes nothing away, not even an export that nobody is recorded for (a volume that was
+    // adopted while it is in use); only an operator who means everybody does.
+    let off = match node {
+        Some(_) => "$zNew != $zOld",
+        None => "($zNew != $zOld) || ([/disk/get $zId nvme-tcp-export] != false)",
+    };
+    present.push(unchanged());
+    present.push(format!(
         ":if (($zA = $zNone) && ($zB = $zNone)) \
-         do={ :if (($zNew != $zOld) || ([/disk/get $zId nvme-tcp-export] != false)) do={ /disk/set $zId nvme-tcp-export=no comment=$zNew } } \
-         else={ :if ($zNew != $zOld) do={ /disk/set $zId comment=$zNew } }"
-            .to_owned(),
-    );
+         do={{ :if ({off}) do={{ /disk/set $zId nvme-tcp-export=no comment=$zNew }} }} \
+         else={{ :if ($zNew != $zOld) do={{ /disk/set $zId comment=$zNew }} }}"
+    ));
     guarded(Verb::Detach, slot, &present)
 }
 

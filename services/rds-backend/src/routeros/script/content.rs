@@ -6,7 +6,7 @@
 use proto::id::Slot;
 use proto::size::ByteSize;
 
-use super::guard::{clear, error, error_with, field, ours, room, when};
+use super::guard::{IN_TIME, clear, error, error_with, field, ours, room, when};
 use super::volume::{NewDisk, folder, made};
 use super::{Place, Script, Verb};
 use crate::mark;
@@ -40,6 +40,7 @@ fn copied(source: &Slot, to: &Slot) -> Vec<String> {
         &[error_with(Code::Copy, "(\"pool \".$zPool.\" is not btrfs\")")],
     )];
     statements.extend(clear(to, "$zDir", true));
+    statements.push(IN_TIME.to_string());
     statements.push(format!(
         "/disk/btrfs/subvolume/add fs=$zPool parent={} name=($zRel.{})",
         quote(source.as_str()),

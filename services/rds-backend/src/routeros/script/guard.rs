@@ -72,11 +72,22 @@ pub(super) fn when(condition: &str, then: &[String]) -> String {
     format!(":if ({condition}) do={{ {} }}", then.join("; "))
 }
 
-/// Stops a command that begins later than `uptime` seconds after the start of the appliance.
-pub(super) fn expiry(uptime: u64) -> String {
+/// Stands for [`in_time`] until the line is rendered; no literal holds it, since [`quote`] escapes it.
+pub(super) const IN_TIME: char = '\u{1}';
+
+/// Stops a command that is not done `uptime` seconds after the start of the appliance. It stands at the beginning of
+/// every script that changes something, and directly before each change of a row.
+pub(super) fn in_time(uptime: u64) -> String {
     let late =
         format!(":error ({}.[:tostr [/system/resource/get uptime]])", quote(&format!("{OURS}{LATE} ")));
     when(&format!("[/system/resource/get uptime] > {uptime}s"), &[late])
+}
+
+/// Directly before a change of the row `zId`: still in time, and its comment is still the one that was judged. A script
+/// that stalled in between must not write over what was done meanwhile.
+pub(super) fn unchanged() -> String {
+    let late = format!(":error {}", quote(&format!("{OURS}{LATE} its comment has changed meanwhile")));
+    format!("{IN_TIME}; {}", when("[:tostr [/disk/get $zId comment]] != $zOld", &[late]))
 }
 
 /// Finds the rows of the slot: `zIds`, at most one.

@@ -161,6 +161,32 @@ fn every_script_that_changes_something_proves_first_that_the_row_is_ours() {
 }
 
 #[test]
+fn directly_before_each_change_of_a_row_it_is_looked_at_once_more() {
+    let mut changes = 0;
+    for script in all(&places(2), "n", "c") {
+        // What an operator decided compares the whole comment itself.
+        if script.verb() == Verb::SetComment {
+            continue;
+        }
+        let line = script.line(&fresh_nonce(), Some(123_456_789));
+        for change in ["/disk/set $zId ", "/disk/remove $zId"] {
+            for (at, _) in line.match_indices(change) {
+                let looked = line[..at].rfind("its comment has changed meanwhile").expect("a look");
+                let in_time = line[..looked].rfind("uptime] > 123456789s").expect("a look at the clock");
+                assert!(
+                    at - looked < 330 && looked - in_time < 330,
+                    "{}: {}",
+                    script.verb(),
+                    &line[in_time..at]
+                );
+                changes += 1;
+            }
+        }
+    }
+    assert!(changes > 8, "{changes}");
+}
+
+#[test]
 fn a_new_volume_is_never_mounted_by_the_appliance_and_not_exported() {
     let scripts = all(&places(1), "n", "c");
     let create = scripts.iter().find(|script| script.verb() == Verb::Create).expect("a create");

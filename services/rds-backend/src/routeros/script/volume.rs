@@ -5,7 +5,8 @@ use proto::nqn::Nqn;
 use proto::size::ByteSize;
 
 use super::guard::{
-    clear, error, error_with, field, file_name, find, located, ours, room, rows, users, when,
+    IN_TIME, clear, error, error_with, field, file_name, find, located, ours, room, rows, unchanged, users,
+    when,
 };
 use super::{Place, Script, Verb};
 use crate::mark;
@@ -118,6 +119,7 @@ pub(crate) fn delete(slot: &Slot, places: &[Place], head: &str) -> Script {
         &[error(Code::Foreign, "another disk uses its image")],
     ));
     present.push(":set zBefore $zOld".to_owned());
+    present.push(unchanged());
     present.push("/disk/remove $zId".to_owned());
 
     let mut statements = vec![":local zBefore \"\"".to_owned()];
@@ -171,6 +173,7 @@ pub(crate) fn expand(slot: &Slot, places: &[Place], head: &str, size: ByteSize, 
     present.push(":set zBefore [:tonum [/disk/get $zId file-size]]".to_owned());
     let mut smaller =
         room("$zPool", &format!("({} - $zBefore + {})", size.bytes(), reserve.bytes()), "$zOld");
+    smaller.push(unchanged());
     smaller.push(format!("/disk/set $zId file-size={}", size.bytes()));
     present.push(when(&format!("$zBefore < {}", size.bytes()), &smaller));
 
@@ -211,6 +214,7 @@ pub(crate) fn mark_formatted(slot: &Slot, places: &[Place], head: &str, epoch: u
             mark::FORMATTED.start,
             mark::FORMATTED.end
         ),
+        unchanged(),
         "/disk/set $zId comment=$zNew".to_owned(),
     ];
     present.push(when(
