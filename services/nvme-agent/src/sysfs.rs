@@ -97,7 +97,9 @@ fn present(read: io::Result<String>) -> io::Result<Option<String>> {
     const ENODEV: i32 = 19;
     match read {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ENODEV) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ENODEV) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -6,7 +6,7 @@ use chassis::deadline::Deadline;
 use chassis::health::Health;
 use chassis::server::{Listen, Listener, Server};
 use chassis::shutdown::{Shutdown, ShutdownHandle};
-use proto::fault::Fault;
+use proto::fault::{Fault, Reason};
 use proto::nqn::HostIdentity;
 use proto::rds::node::v1 as node;
 use proto::rds::node::v1::node_storage_server::{NodeStorage, NodeStorageServer};
@@ -160,6 +160,20 @@ impl Volumes for FakeBackend {
     ) -> Result<Response<volume::DetachVolumeResponse>, Status> {
         let answer = volume::DetachVolumeResponse { detached: true, still_exported: false };
         self.0.play(request, answer).await
+    }
+
+    async fn list_volumes(
+        &self,
+        _: Request<volume::ListVolumesRequest>,
+    ) -> Result<Response<volume::ListVolumesResponse>, Status> {
+        Err(Fault::settled(Reason::Unsupported, "csi-front does not ask for lists").into())
+    }
+
+    async fn adopt_volume(
+        &self,
+        _: Request<volume::AdoptVolumeRequest>,
+    ) -> Result<Response<volume::AdoptVolumeResponse>, Status> {
+        Err(Fault::settled(Reason::Unsupported, "csi-front adopts nothing").into())
     }
 }
 

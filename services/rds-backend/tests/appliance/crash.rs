@@ -133,7 +133,7 @@ async fn snapshot(world: &World, name: &str, source: &str) -> Result<String, Fau
 }
 
 /// Until the call goes through. Every refusal on the way must leave it open whether it was done.
-async fn until_done(operation: Operation, world: &World, case: &Case, what: &str) {
+async fn eventually_done(operation: Operation, world: &World, case: &Case, what: &str) {
     let give_up = tokio::time::Instant::now() + Duration::from_secs(60);
     while let Err(fault) = operation.call(world, case).await {
         assert!(!fault.settled, "{what}: {fault}");
@@ -234,17 +234,17 @@ async fn row_of_the_matrix(operation: Operation, dies: bool) {
             let call = operation.call(&world, &case);
             tokio::select! {
                 result = call => drop(result),
-                () = arrived(&world) => {}
+                () = eventually_arrived(&world) => {}
             }
             world.restart();
             world.until_connected().await;
         }
-        until_done(operation, &world, &case, &what).await;
+        eventually_done(operation, &world, &case, &what).await;
         world.sim.clear_faults();
         // Whatever was cut off has ended, too.
         if dies {
-            until_quiet(&world).await;
-            until_done(operation, &world, &case, &what).await;
+            eventually_quiet(&world).await;
+            eventually_done(operation, &world, &case, &what).await;
         }
         let own = slots_since(&world, &before);
         assert_eq!(state(&world, &own.iter().map(String::as_str).collect::<Vec<_>>()), wanted, "{what}");
@@ -254,14 +254,14 @@ async fn row_of_the_matrix(operation: Operation, dies: bool) {
 }
 
 /// The next command has reached the appliance.
-async fn arrived(world: &World) {
+async fn eventually_arrived(world: &World) {
     while world.commands() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
 /// No command runs but those that hang for ever.
-async fn until_quiet(world: &World) {
+async fn eventually_quiet(world: &World) {
     let running = || {
         let journal = world.sim.journal();
         journal.iter().filter(|entry| entry.outcome == routeros_sim::Answered::Running).count()

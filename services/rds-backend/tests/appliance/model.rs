@@ -306,7 +306,7 @@ impl Sequence<'_> {
     }
 
     /// Calls until the outcome is known.
-    async fn settle(&mut self, call: Call) {
+    async fn eventually_settle(&mut self, call: Call) {
         let give_up = tokio::time::Instant::now() + Duration::from_secs(120);
         while let Err(fault) = self.call(call).await {
             assert!(tokio::time::Instant::now() < give_up, "{}it does not end: {fault}", self.log);
@@ -332,7 +332,7 @@ impl Sequence<'_> {
             if let Some(effect) = disturbed {
                 self.world.sim.fault(routeros_sim::Fault::next(effect));
             }
-            self.settle(call).await;
+            self.eventually_settle(call).await;
         }
         self.compare().await;
         self.clear().await;
@@ -367,14 +367,14 @@ impl Sequence<'_> {
     async fn clear(&mut self) {
         for volume in VOLUMES {
             for node in NODES {
-                self.settle(Call::Detach { volume, node }).await;
+                self.eventually_settle(Call::Detach { volume, node }).await;
             }
             if self.model.volumes.contains_key(volume) {
-                self.settle(Call::Delete { volume }).await;
+                self.eventually_settle(Call::Delete { volume }).await;
             }
         }
         for snapshot in SNAPSHOTS {
-            self.settle(Call::DeleteSnapshot { snapshot }).await;
+            self.eventually_settle(Call::DeleteSnapshot { snapshot }).await;
         }
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn create(new: &NewDisk<'_>) -> Script {
             quote(&new.place.subvolume(new.slot))
         ));
     }
+    absent.push(IN_TIME.to_string());
     absent.push(new.add(
         &quote(&new.place.image(new.slot)),
         &new.size.bytes().to_string(),
