@@ -307,7 +307,7 @@ impl Sequence<'_> {
 
     /// Calls until the outcome is known.
     async fn eventually_settle(&mut self, call: Call) {
-        let give_up = tokio::time::Instant::now() + Duration::from_secs(120);
+        let give_up = tokio::time::Instant::now() + Duration::from_secs(300);
         while let Err(fault) = self.call(call).await {
             assert!(tokio::time::Instant::now() < give_up, "{}it does not end: {fault}", self.log);
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -97,6 +97,8 @@ async fn a_hundred_lists_at_once_cost_one_read() {
     let world = World::warm().await;
     world.volume("pvc-1").await;
     world.sim.clear_journal();
+    // Long enough for all to have asked, however slow this machine is just now.
+    world.sim.set_costs(routeros_sim::Costs { exec_ms: 700, ..routeros_sim::Costs::default() });
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let mut client = world.volumes();
