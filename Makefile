@@ -52,8 +52,9 @@ shell: ## shell scripts, where shellcheck is installed
 ci: check tools ## everything CI runs, 1,000 random sequences among it
 	@RDS_SEQUENCES=$${RDS_SEQUENCES:-1000} $(MAKE) test demo
 
-bench: setup ## the driver's round trips against plain SSH, in one run
-	cargo run --release --quiet --package bench
+bench: setup ## what each operation costs beside plain SSH in the same run, bursts, 10,000 volumes (ONLY=operations: that part)
+	@cargo build --release --quiet --package bench --package rds-backend --bins
+	@target/release/bench $(ONLY)
 
 images: ## an image of every program, and its SBOM (needs a Docker engine; BINARIES=prebuilt compiles outside of it)
 	@compose/images

@@ -10,6 +10,8 @@ use harness::orchestrator::{Access, Wish};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use crate::table::median;
+
 /// Volumes of one burst, all asked for at once.
 const BURST: usize = 200;
 /// How long the appliance takes for each command, as a real one does.
@@ -90,12 +92,8 @@ async fn run(endpoint: Option<String>) -> Result<Cost> {
 }
 
 fn medians(costs: &[Cost]) -> Cost {
-    let median = |of: fn(&Cost) -> Duration| {
-        let mut sorted: Vec<Duration> = costs.iter().map(of).collect();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-    };
-    Cost { wall: median(|cost| cost.wall), cpu: median(|cost| cost.cpu) }
+    let of = |part: fn(&Cost) -> Duration| median(&costs.iter().map(part).collect::<Vec<_>>());
+    Cost { wall: of(|cost| cost.wall), cpu: of(|cost| cost.cpu) }
 }
 
 /// Of this process so far: its threads' run time, in nanoseconds in the first field of their schedstat.

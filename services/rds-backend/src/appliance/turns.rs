@@ -1,4 +1,4 @@
-//! Who may send next: so many commands at once, one per volume, and always a channel left for a read.
+//! Who may send next: so many changes at once, one command per volume, and one channel more that no change takes.
 //!
 //! Waiting is in order of arrival. As a volume has one command in the queue's front at most, none can crowd out the
 //! others; as changes never take the last channel, a read does not wait for a slow change.
@@ -34,12 +34,12 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turns {
-    /// `channels` commands at once.
-    pub(crate) fn new(channels: u32) -> Self {
-        let channels = channels.max(1) as usize;
+    /// `changes` changes at once, and one command more.
+    pub(crate) fn new(changes: u32) -> Self {
+        let changes = changes.max(1) as usize;
         Self {
-            channels: Arc::new(Semaphore::new(channels)),
-            changes: Arc::new(Semaphore::new((channels - 1).max(1))),
+            channels: Arc::new(Semaphore::new(changes + 1)),
+            changes: Arc::new(Semaphore::new(changes)),
             volumes: Mutex::default(),
             running: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
@@ -145,7 +145,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn changes_never_take_the_last_channel_and_a_read_finds_it() {
-        let turns = Turns::new(3);
+        let turns = Turns::new(2);
         let first = turns.take(Some(&slot("a")), true, soon()).await.expect("free");
         let _second = turns.take(Some(&slot("b")), true, soon()).await.expect("free");
         let why = turns.take(Some(&slot("c")), true, soon()).await.expect_err("only two changes at once");
@@ -169,18 +169,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_single_channel_serves_reads_and_changes_in_turn() {
+    async fn one_change_at_a_time_leaves_a_channel_for_reads_and_reads_have_a_bound_too() {
         let turns = Turns::new(1);
         let change = turns.take(Some(&slot("a")), true, soon()).await.expect("free");
-        turns.take(None, false, soon()).await.expect_err("it is taken");
-        drop(change);
-        turns.take(None, false, soon()).await.expect("free again");
+        let read = turns.take(None, false, soon()).await.expect("kept for reads");
+        turns.take(None, false, soon()).await.expect_err("both are taken");
+        drop((change, read));
+        turns.take(Some(&slot("b")), true, soon()).await.expect("free again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_has_an_end() {
         let turns = Turns::new(1);
-        let _held = turns.take(None, false, soon()).await.expect("free");
         turns.waiting.store(MAX_WAITING, Ordering::Relaxed);
         let why =
             turns.take(None, false, Deadline::after(Duration::from_secs(3600))).await.expect_err("full");
