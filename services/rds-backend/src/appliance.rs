@@ -30,12 +30,13 @@ pub use user_key::UserKey;
 use crate::config::ApplianceConfig;
 use crate::mark::Mark;
 use crate::metrics::{Metrics, Outcome};
-use crate::routeros::disk::PoolRow;
+use crate::routeros::disk::{DiskRow, PoolRow};
 use crate::routeros::probe::Version;
 use crate::routeros::rejection::Rejection;
 use crate::routeros::reply::{self, ReplyError};
 use crate::routeros::script::{MAX_LINE_BYTES, Place, Script, fresh_nonce, status};
-use census::{Census, PoolList, Shared};
+use crate::volume::plan;
+use census::{Census, Listed, PoolList, Shared};
 use clock::Expiry;
 use link::{Link, Patience};
 use session::{ExecError, Session};
@@ -196,6 +197,20 @@ impl Appliance {
     /// `<appliance>/<slot>`
     pub(crate) fn handle(&self, slot: &Slot) -> String {
         format!("{}/{slot}", self.config.name)
+    }
+
+    /// The disks that are proven ours, in the order of their handles.
+    pub(crate) fn ours(&self, disks: &[DiskRow], cluster: &ClusterId) -> Vec<Listed> {
+        let places = self.places();
+        let own = |row: &DiskRow| {
+            let slot: Slot = row.slot.parse().ok()?;
+            let volume = plan::own(row.clone(), cluster, &slot, &places).ok()?;
+            let handle = if slot.is_legacy() { slot.to_string() } else { self.handle(&slot) };
+            Some(Listed { handle, slot, volume })
+        };
+        let mut ours: Vec<Listed> = disks.iter().filter_map(own).collect();
+        ours.sort_unstable_by(|a, b| a.handle.cmp(&b.handle));
+        ours
     }
 
     /// The version of the appliance, when it is connected.

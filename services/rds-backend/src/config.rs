@@ -16,7 +16,7 @@ use proto::nqn::NqnPrefix;
 
 use crate::appliance::UserKey;
 
-pub use appliance::{ApplianceConfig, ApplianceConfigError};
+pub use appliance::{ApplianceConfig, ApplianceConfigError, Wear};
 
 /// The appliance side of the driver: SSH, RouterOS, and the life of volumes and attachments.
 #[derive(clap::Parser, Debug, Clone)]

@@ -34,5 +34,5 @@ mod snapshot;
 mod volume;
 
 pub use appliance::{HostKey, HostKeyError, UserKey};
-pub use config::{ApplianceConfig, ApplianceConfigError, Config, Options};
+pub use config::{ApplianceConfig, ApplianceConfigError, Config, Options, Wear};
 pub use serve::{Listeners, serve};

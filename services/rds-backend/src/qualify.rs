@@ -102,7 +102,7 @@ impl Run {
         )
         .await?;
         for feature in
-            ["/file/copy src=a dst=b", "/disk/btrfs/subvolume/print", "/disk/trim", "/disk/smart-info"]
+            ["/file/copy a name=b", "/disk/btrfs/subvolume/print", "/disk/trim", "/disk/smart-info"]
         {
             let command = format!(":put [:parse {}]", quote(feature));
             self.ask(&format!("does it know {feature}"), command, |heard| {
@@ -228,7 +228,7 @@ impl Run {
 
     async fn copies(&self) -> Result<(), RunError> {
         let (from, to) = (quote(&self.file), quote(&format!("{}.copy", self.file)));
-        let command = format!("/file/copy src={from} dst={to}");
+        let command = format!("/file/copy {from} name={to}");
         self.ask("what does a copy of the image cost", command, |heard| {
             (format!("{} ms{}", heard.took.as_millis(), said(heard)), true)
         })

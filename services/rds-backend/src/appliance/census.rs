@@ -4,10 +4,11 @@
 //! way the next gathers behind it. Nothing is kept after it was answered.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chassis::deadline::Deadline;
+use proto::id::Slot;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -20,6 +21,7 @@ use super::{Appliance, RunError};
 use crate::routeros::disk::{DiskRow, Fields, PoolRow};
 use crate::routeros::probe;
 use crate::routeros::script::Script;
+use crate::volume::plan::Volume;
 
 /// How long a read waits for others who want it, too.
 const GATHER: Duration = Duration::from_millis(5);
@@ -35,6 +37,23 @@ pub(crate) struct Census {
     /// The configured pools, as far as they exist.
     #[serde(deserialize_with = "pools")]
     pub(crate) pools: Vec<PoolRow>,
+    #[serde(skip)]
+    ours: OnceLock<Vec<Listed>>,
+}
+
+/// A volume or snapshot that is proven ours.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) handle: String,
+    pub(crate) slot: Slot,
+    pub(crate) volume: Volume,
+}
+
+impl Census {
+    /// The disks that are ours, as the first who asks finds them: all who share the read share that work.
+    pub(crate) fn ours(&self, find: impl FnOnce(&[DiskRow]) -> Vec<Listed>) -> &[Listed] {
+        self.ours.get_or_init(|| find(&self.disks))
+    }
 }
 
 /// The pools alone.

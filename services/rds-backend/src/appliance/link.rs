@@ -29,8 +29,6 @@ use crate::routeros::script::{self, Place};
 
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// How often the connection is looked at: is it idle, is it old.
-const CHECK_EVERY: Duration = Duration::from_secs(30);
 
 /// What a caller does while the keeper waits between two attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,7 +277,7 @@ impl Keeper {
             tokio::select! {
                 () = session.closed() => return session.was_useful(),
                 () = self.end.attention.notified() => {}
-                () = tokio::time::sleep(CHECK_EVERY) => self.measure(&session).await,
+                () = tokio::time::sleep(self.config.wear.look) => self.measure(&session).await,
             }
             if !session.is_live(Instant::now() + super::OWN_LIMIT).await {
                 session.disconnect().await;

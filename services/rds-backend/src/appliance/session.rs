@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::clock::{self, Clock};
 use super::user_key::{UserKey, UserKeyError};
 use super::{HostKey, OWN_LIMIT};
-use crate::config::ApplianceConfig;
+use crate::config::{ApplianceConfig, Wear};
 use crate::routeros::probe::{Hello, Version};
 use crate::routeros::reply::Output;
 use crate::routeros::script;
@@ -31,14 +31,10 @@ use crate::routeros::script;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Opening one channel.
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
-/// A connection that was quiet for this long is asked for a sign of life before it is used.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 /// Quiet time after which the kernel asks whether the other end is still there, between its questions, and how many.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
 /// Each channel that we had to close leaks a little on our side until the connection ends.
 const MAX_CANCELLED: u32 = 200;
-/// Connections are replaced before rekeying would happen.
-const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +112,7 @@ pub(crate) struct Finished {
 pub(crate) struct Session {
     handle: Handle<Pin>,
     version: Version,
+    wear: Wear,
     born: Instant,
     last_used: Mutex<Instant>,
     /// True once a command was answered: the connection is of use.
@@ -163,6 +160,7 @@ impl Session {
         let mut session = Self {
             handle,
             version: Version::parse(""),
+            wear: config.wear,
             born: now,
             last_used: Mutex::new(now),
             useful: AtomicBool::new(false),
@@ -256,7 +254,7 @@ impl Session {
             return false;
         }
         let idle = self.last_used.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if idle < IDLE_LIMIT {
+        if idle < self.wear.idle {
             return true;
         }
         let (line, nonce) = script::probe();
@@ -290,7 +288,7 @@ impl Session {
 
     /// True when it should be replaced while it still works.
     pub(crate) fn is_old(&self) -> bool {
-        self.born.elapsed() >= MAX_AGE
+        self.born.elapsed() >= self.wear.age
     }
 
     /// Returns when the connection has ended.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use proto::id::ApplianceName;
 use proto::size::ByteSize;
@@ -15,6 +16,27 @@ const MAX_DIRECTORY_BYTES: usize = 64;
 /// Commands at once when nothing else is said, and the most that are possible: RouterOS has 20 sessions for everybody.
 const DEFAULT_CHANNELS: u32 = 8;
 const MAX_CHANNELS: u32 = 16;
+/// When a connection is doubted and replaced. Not for operators: tests are in more of a hurry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wear {
+    /// A connection that was quiet for this long is asked for a sign of life before it is used.
+    pub idle: Duration,
+    /// How often it is looked at: is it idle, is it old.
+    pub look: Duration,
+    /// It is replaced at this age, before rekeying would happen.
+    pub age: Duration,
+}
+
+impl Default for Wear {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(30),
+            look: Duration::from_secs(30),
+            age: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
 /// Kept free on every pool when nothing else is said.
 const DEFAULT_RESERVE: ByteSize = ByteSize::GIB;
 
@@ -35,8 +57,10 @@ pub struct ApplianceConfig {
     pub reserve: ByteSize,
     /// Host keys that are accepted, at least one.
     pub host_keys: Vec<HostKey>,
-    /// Commands that run at once over its one connection, 1 to 16.
+    /// Changes that run at once over its one connection, 1 to 16; one channel more is kept for reads.
     pub channels: u32,
+    /// When its connection is doubted and replaced.
+    pub wear: Wear,
     /// Other clusters keep volumes on it, too: then it may be used although it has no volume of ours yet.
     pub shared: bool,
     /// Exports are locked to the name of the host, too. Only where `rdsctl appliance qualify` has shown that it works.
@@ -157,6 +181,7 @@ impl<'a> Draft<'a> {
             reserve: reserve?,
             host_keys,
             channels,
+            wear: Wear::default(),
             shared,
             host_lock,
         })

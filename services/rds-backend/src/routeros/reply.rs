@@ -1,6 +1,8 @@
 //! Finds the answer in what came back: everything up to the nonce is noise, what follows is `OK <json>` or
 //! `ERR <json>`, and without either the command was not understood or not permitted.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -95,8 +97,13 @@ fn excerpt(text: &str) -> String {
 }
 
 /// The text without NUL, CR, LF and ANSI sequences; bytes that are not UTF-8 become `U+FFFD`.
-fn plain(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+///
+/// Long answers usually have none of it but their end: they are not copied.
+fn plain(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes.trim_ascii_end());
+    if !text.contains(['\0', '\r', '\n', '\u{1b}']) {
+        return text;
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -111,7 +118,7 @@ fn plain(bytes: &[u8]) -> String {
             c => out.push(c),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

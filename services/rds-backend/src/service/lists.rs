@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chassis::deadline::Deadline;
 use proto::fault::Fault;
-use proto::id::Slot;
 use proto::rds::volume::v1::{
     GetCapacityRequest, GetCapacityResponse, ListSnapshotsRequest, ListSnapshotsResponse, ListVolumesRequest,
     ListVolumesResponse,
@@ -15,12 +14,11 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::{Inner, Target, snapshots};
-use crate::appliance::census::Census;
+use crate::appliance::census::{Census, Listed};
 use crate::appliance::{Appliance, RunError};
 use crate::capacity;
 use crate::fault::{About, Failure};
 use crate::paging::page;
-use crate::volume::plan::{self, Volume};
 
 impl Inner {
     pub(super) async fn list_volumes(
@@ -28,18 +26,18 @@ impl Inner {
         request: ListVolumesRequest,
         deadline: Deadline,
     ) -> Result<ListVolumesResponse, Fault> {
-        let mut volumes = Vec::new();
-        for (appliance, census) in self.censuses(&request.appliance, deadline).await? {
-            for (slot, volume) in self.ours(&appliance, &census)? {
-                if !slot.is_snapshot() {
-                    let handle = if slot.is_legacy() { slot.to_string() } else { appliance.handle(&slot) };
-                    let target = Target { appliance: Arc::clone(&appliance), slot, handle };
-                    volumes.push((target.handle.clone(), target.describe(&volume)));
-                }
-            }
-        }
-        let (volumes, next_page_token) = page(volumes, request.page_size, &request.page_token)?;
-        Ok(ListVolumesResponse { volumes, next_page_token })
+        let censuses = self.censuses(&request.appliance, deadline).await?;
+        let found = self.ours(&censuses)?.filter(|own| !own.volume.slot.is_snapshot());
+        let (page, next_page_token) = page(found, Own::handle, request.page_size, &request.page_token)?;
+        let describe = |own: Own<'_>| {
+            let target = Target {
+                appliance: Arc::clone(own.appliance),
+                slot: own.volume.slot.clone(),
+                handle: own.volume.handle.clone(),
+            };
+            target.describe(&own.volume.volume)
+        };
+        Ok(ListVolumesResponse { volumes: page.into_iter().map(describe).collect(), next_page_token })
     }
 
     pub(super) async fn list_snapshots(
@@ -47,18 +45,14 @@ impl Inner {
         request: ListSnapshotsRequest,
         deadline: Deadline,
     ) -> Result<ListSnapshotsResponse, Fault> {
-        let mut found = Vec::new();
-        for (appliance, census) in self.censuses(&request.appliance, deadline).await? {
-            for (slot, snapshot) in self.ours(&appliance, &census)? {
-                let described = snapshots::describe(&appliance, &snapshot);
-                let wanted = request.source.is_empty() || described.source == request.source;
-                if slot.is_snapshot() && wanted {
-                    found.push((described.handle.clone(), described));
-                }
-            }
-        }
-        let (snapshots, next_page_token) = page(found, request.page_size, &request.page_token)?;
-        Ok(ListSnapshotsResponse { snapshots, next_page_token })
+        let censuses = self.censuses(&request.appliance, deadline).await?;
+        let found = self.ours(&censuses)?.filter(|own| {
+            let of_source = || snapshots::source(own.appliance, &own.volume.volume) == request.source;
+            own.volume.slot.is_snapshot() && (request.source.is_empty() || of_source())
+        });
+        let (page, next_page_token) = page(found, Own::handle, request.page_size, &request.page_token)?;
+        let describe = |own: Own<'_>| snapshots::describe(own.appliance, &own.volume.volume);
+        Ok(ListSnapshotsResponse { snapshots: page.into_iter().map(describe).collect(), next_page_token })
     }
 
     pub(super) async fn get_capacity(
@@ -133,15 +127,29 @@ impl Inner {
         .collect()
     }
 
-    /// The rows that are proven ours.
-    fn ours(&self, appliance: &Appliance, census: &Census) -> Result<Vec<(Slot, Volume)>, Fault> {
-        let (cluster, places) = (self.cluster.id()?, appliance.places());
-        let own = |row: &crate::routeros::disk::DiskRow| {
-            let slot: Slot = row.slot.parse().ok()?;
-            let volume = plan::own(row.clone(), cluster, &slot, &places).ok()?;
-            Some((slot, volume))
+    /// The rows that are proven ours, of each appliance in the order of their handles.
+    fn ours<'a>(
+        &self,
+        censuses: &'a [(Arc<Appliance>, Arc<Census>)],
+    ) -> Result<impl Iterator<Item = Own<'a>>, Fault> {
+        let cluster = self.cluster.id()?;
+        let ours = move |(appliance, census): &'a (Arc<Appliance>, Arc<Census>)| {
+            let volumes = census.ours(|disks| appliance.ours(disks, cluster));
+            volumes.iter().map(move |volume| Own { appliance, volume })
         };
-        Ok(census.disks.iter().filter_map(own).collect())
+        Ok(censuses.iter().flat_map(ours).collect::<Vec<_>>().into_iter())
+    }
+}
+
+/// A row that is proven ours, and where it is.
+struct Own<'a> {
+    appliance: &'a Arc<Appliance>,
+    volume: &'a Listed,
+}
+
+impl<'a> Own<'a> {
+    fn handle(&self) -> &'a str {
+        &self.volume.handle
     }
 }
 

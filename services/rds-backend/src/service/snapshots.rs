@@ -131,12 +131,17 @@ impl Inner {
     }
 }
 
+/// Handle of the volume that a snapshot was made of; empty when its mark does not say.
+pub(super) fn source(appliance: &Appliance, snapshot: &Volume) -> String {
+    let source = snapshot.mark.source.as_deref().and_then(mark::source_slot);
+    source.map_or_else(String::new, |slot| appliance.handle(&slot))
+}
+
 /// The snapshot as messages carry it.
 pub(super) fn describe(appliance: &Appliance, snapshot: &Volume) -> Snapshot {
-    let source = snapshot.mark.source.as_deref().and_then(mark::source_slot);
     Snapshot {
         handle: format!("{}/{}", appliance.config().name, snapshot.row.slot),
-        source: source.map_or_else(String::new, |slot| appliance.handle(&slot)),
+        source: source(appliance, snapshot),
         size_bytes: snapshot.row.size.bytes(),
         created_unix: snapshot.mark.created.and_then(|at| i64::try_from(at).ok()).unwrap_or_default(),
         appliance: appliance.config().name.to_string(),

@@ -12,4 +12,5 @@ mod operator;
 mod outage;
 mod trouble;
 mod volume;
+mod wear;
 mod world;

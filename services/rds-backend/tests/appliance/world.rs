@@ -21,7 +21,7 @@ use proto::rds::volume::v1::{
 };
 use proto::size::ByteSize;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use rds_backend::{ApplianceConfig, Config, Listeners, UserKey};
+use rds_backend::{ApplianceConfig, Config, Listeners, UserKey, Wear};
 use routeros_sim::Simulator;
 use tempfile::TempDir;
 
@@ -224,6 +224,7 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
             reserve: ByteSize::GIB,
             host_keys: vec![sim.host_key_fingerprint().parse().unwrap()],
             channels: 8,
+            wear: Wear::default(),
             shared: false,
             host_lock: false,
         }],

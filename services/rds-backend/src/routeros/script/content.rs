@@ -22,11 +22,16 @@ fn source(source: &Slot, places: &[Place], head: &str) -> Vec<String> {
     statements.extend(ours(source, places, head));
     statements.push(when(
         "$zNest = false",
-        &[error_with(
-            Code::Copy,
-            "(\"the image \".$zPath.\" of its source is not in a btrfs subvolume of its own on pool \".$zPool.\"; snapshots and \
-             clones need a btrfs pool\")",
-        )],
+        &[
+            ":local zOn [/disk/print as-value where slot=$zPool]".to_owned(),
+            ":local zFs \"missing\"".to_owned(),
+            ":if ([:len $zOn] = 1) do={ :set zFs [:tostr (($zOn->0)->\"fs\")] }".to_owned(),
+            error_with(
+                Code::Copy,
+                "(\"the image \".$zPath.\" of its source is not in a btrfs subvolume of its own (pool \".$zPool.\", filesystem \".\
+                 $zFs.\"); snapshots and clones need a btrfs pool\")",
+            ),
+        ],
     ));
     statements.push(":local zSize [:tonum [/disk/get $zId file-size]]".to_owned());
     statements
@@ -37,7 +42,10 @@ fn source(source: &Slot, places: &[Place], head: &str) -> Vec<String> {
 fn copied(source: &Slot, to: &Slot) -> Vec<String> {
     let mut statements = vec![when(
         "[:tostr ($zP->\"fs\")] != \"btrfs\"",
-        &[error_with(Code::Copy, "(\"pool \".$zPool.\" is not btrfs\")")],
+        &[error_with(
+            Code::Copy,
+            "(\"pool \".$zPool.\" has the filesystem \".[:tostr ($zP->\"fs\")].\", not btrfs\")",
+        )],
     )];
     statements.extend(clear(to, "$zDir", true));
     statements.push(IN_TIME.to_string());
