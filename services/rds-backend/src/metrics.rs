@@ -1,5 +1,7 @@
 //! What this service counts.
 
+mod hardware;
+
 use std::time::Duration;
 
 use chassis::metrics::Durations;
@@ -17,6 +19,7 @@ use crate::inventory::Inventory;
 use crate::report::Reporter;
 use crate::routeros::disk::PoolRow;
 use crate::routeros::script::{Place, Verb};
+use hardware::Hardware;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,8 @@ pub(crate) struct Metrics {
     volumes: Family<ApplianceLabels, Gauge>,
     snapshots: Family<ApplianceLabels, Gauge>,
     mismatches: Family<MismatchLabels, Gauge>,
+    /// What appliances say of their own health.
+    pub(crate) hardware: Hardware,
 }
 
 impl Metrics {
@@ -141,6 +146,7 @@ impl Metrics {
             volumes: Family::default(),
             snapshots: Family::default(),
             mismatches: Family::default(),
+            hardware: Hardware::register(registry),
         };
         registry.register("commands", "Commands sent to an appliance", metrics.commands.clone());
         registry.register(
@@ -189,6 +195,8 @@ impl Metrics {
         self.connected
             .get_or_create(&ApplianceLabels { appliance: appliance.to_string() })
             .set(i64::from(connected));
+        // Shown from the start, so that the first wait is seen.
+        drop(self.backoff.get_or_create(&ApplianceLabels { appliance: appliance.to_string() }));
     }
 
     /// What the pools of an appliance say. One that is not there any more is not healthy.

@@ -98,9 +98,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         reporter,
         metrics,
     );
-    if let Some(every) = config.inventory_every {
-        tokio::spawn(backend.clone().take_inventories(every, shutdown.clone()));
-    }
+    backend.inspect(config.inventory_every, &shutdown);
     let served: Result<(), ServeError> = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
         .calls(calls)

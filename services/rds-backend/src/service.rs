@@ -6,6 +6,7 @@
 mod appliances;
 mod attachments;
 mod facts;
+mod inspection;
 mod lists;
 mod operator;
 mod snapshots;
@@ -18,7 +19,6 @@ use std::time::Duration;
 use chassis::deadline::Deadline;
 use chassis::reservation::{Reservation, Reservations};
 use chassis::server::Peer;
-use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
 use proto::fault::{Fault, Reason};
 use proto::id::{ClusterId, Slot, VolumeRef};
@@ -39,8 +39,6 @@ use crate::volume::plan::Volume;
 
 /// What a caller that set no deadline gets.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// What an inventory may take: it walks all files.
-const INVENTORY_LIMIT: Duration = Duration::from_secs(600);
 /// Time an answer takes on its way back.
 const ANSWER_MARGIN: std::time::Duration = std::time::Duration::from_millis(200);
 /// Callers of `Volumes` and `Appliances`.
@@ -134,35 +132,6 @@ impl Backend {
 fn before_the_callers(deadline: Deadline) -> Deadline {
     let left = deadline.remaining();
     deadline.at_most(left.saturating_sub((left / 10).min(ANSWER_MARGIN)))
-}
-
-impl Backend {
-    /// Takes an inventory of every appliance now and then, for the metrics and the log. It removes nothing.
-    pub(crate) async fn take_inventories(self, every: Duration, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(every) => {}
-                () = shutdown.requested() => return,
-            }
-            for appliance in self.0.appliances.iter() {
-                let request = wire::GetInventoryRequest { appliance: appliance.config().name.to_string() };
-                let work = Arc::clone(&self.0).get_inventory(request, Deadline::after(INVENTORY_LIMIT));
-                let name = appliance.config().name.as_str();
-                tokio::select! {
-                    found = work => match found {
-                        Ok(found) if found.mismatches.is_empty() => {}
-                        Ok(found) => tracing::warn!(
-                            appliance = name,
-                            mismatches = found.mismatches.len(),
-                            "things do not fit together, see rdsctl appliance orphans"
-                        ),
-                        Err(fault) => tracing::warn!(appliance = name, %fault, "no inventory"),
-                    },
-                    () = shutdown.requested() => return,
-                }
-            }
-        }
-    }
 }
 
 fn allow(peer: Option<Peer>, callers: &[&str]) -> Result<(), Fault> {

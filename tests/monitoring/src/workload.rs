@@ -2,12 +2,15 @@
 
 use anyhow::{Result, ensure};
 use harness::Stack;
-use harness::orchestrator::{Access, Wish};
+use harness::orchestrator::{Access, Wish, call};
+use harness::settings::APPLIANCE;
+use proto::rds::volume::v1::appliances_client::AppliancesClient;
+use proto::rds::volume::v1::{GetApplianceHealthRequest, GetInventoryRequest};
 
 const GIB: i64 = 1 << 30;
 const POD: &str = "44444444-dddd-4000-8000-000000000004";
 
-/// A volume from create to delete, refused to a second node in between. With `mounts` a pod uses it.
+/// A volume from create to delete, refused to a second node in between; meanwhile the appliance is looked at. With `mounts` a pod uses it.
 pub(crate) async fn live(stack: &Stack, claim: &str, mounts: bool) -> Result<()> {
     let (mut controller, mut a, b) = (stack.controller(), stack.node("node-a"), stack.node("node-b"));
     let volume = controller.create(&Wish::new(claim, Access::Filesystem("ext4"), GIB)).await?;
@@ -20,6 +23,10 @@ pub(crate) async fn live(stack: &Stack, claim: &str, mounts: bool) -> Result<()>
         a.unpublish(&volume, POD).await?;
         a.unstage(&volume).await?;
     }
+    let mut operator = AppliancesClient::new(stack.backend_as("rdsctl")?);
+    let appliance = || APPLIANCE.to_owned();
+    operator.get_inventory(call(GetInventoryRequest { appliance: appliance() })).await?;
+    operator.get_appliance_health(call(GetApplianceHealthRequest { appliance: appliance() })).await?;
     controller.detach(&volume, &a).await?;
     Ok(controller.delete(&volume).await?)
 }

@@ -132,8 +132,10 @@ impl Inner {
             .run(&command, deadline, Patience::None)
             .await
             .map_err(|error| unread(&appliance, error))?;
-        health::describe_health(&appliance, &answer)
-            .map_err(|error| unread(&appliance, RunError::Lost(error.to_string())))
+        let health = health::describe_health(&appliance, &answer)
+            .map_err(|error| unread(&appliance, RunError::Lost(error.to_string())))?;
+        self.metrics.hardware.seen(&health);
+        Ok(health)
     }
 
     pub(super) async fn get_inventory(
