@@ -9,18 +9,12 @@
 mod burst;
 mod driver;
 mod operations;
+mod parts;
 mod plain_ssh;
 mod rig;
 mod rows;
 mod table;
 mod tracing;
-
-use routeros_sim::Costs;
-
-/// Volumes per run.
-const VOLUMES: usize = 100;
-/// Volumes per run where each command takes as long as on a real appliance.
-const SLOW_VOLUMES: usize = 20;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -29,22 +23,5 @@ async fn main() -> anyhow::Result<()> {
     if first.as_deref() == Some(tracing::BURST_ARGUMENT) {
         return tracing::burst(arguments.next()).await;
     }
-    let wanted = |part: &str| first.as_deref().is_none_or(|only| only == part);
-    if wanted("operations") {
-        operations::measure(VOLUMES, Costs::default()).await?;
-        operations::measure(SLOW_VOLUMES, burst::REAL).await?;
-    }
-    if wanted("driver") {
-        driver::measure(VOLUMES).await?;
-    }
-    if wanted("rows") {
-        rows::measure().await?;
-    }
-    if wanted("burst") {
-        burst::measure().await?;
-    }
-    if wanted("tracing") {
-        tracing::measure().await?;
-    }
-    Ok(())
+    parts::run(first.as_deref()).await
 }

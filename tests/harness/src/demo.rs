@@ -164,6 +164,7 @@ async fn story(narrator: &mut Narrator, fleet: &mut Fleet, record: &mut Record) 
         a: stage.a,
         b: stage.b,
         appliance: &stage.appliance,
+        operator: stage.operator,
         root: fleet.root(),
     };
     play.run().await.map(Ending::Told)

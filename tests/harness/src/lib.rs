@@ -22,6 +22,7 @@ pub mod settings;
 pub mod trace;
 pub mod world;
 
+mod operator;
 mod patience;
 mod privileges;
 mod stack;

@@ -154,6 +154,8 @@ impl Settings {
             format!("--user={SSH_USER}"),
             format!("--authorized-keys={}", keys.display()),
             "--growth=live".to_owned(),
+            "--pool-filesystem=btrfs".to_owned(),
+            "--members=4".to_owned(),
             format!("--ready-file={}", ready.display()),
         ])
     }
@@ -228,12 +230,16 @@ impl Settings {
                 node.csi.display(),
                 staging.display()
             ),
+            // They are read by every rdsctl that asks the backend.
             format!(
-                "rdsctl appliance status --backend tcp://{backend} --tls-cert {} --tls-key {} --tls-ca {}",
+                "export RDS_BACKEND_ENDPOINT=tcp://{backend} RDS_TLS_CERT={} RDS_TLS_KEY={} RDS_TLS_CA={}",
                 files.certificate.display(),
                 files.key.display(),
                 files.authority.display()
             ),
+            "rdsctl appliance status".to_owned(),
+            format!("rdsctl appliance health {APPLIANCE}"),
+            format!("rdsctl appliance orphans {APPLIANCE}"),
             "rdsctl csi --socket $C create try --size 1Gi --fs xfs --pvc demo/try".to_owned(),
             format!("rdsctl csi --socket $C publish $V --node {node_id} --fs xfs > $D/publish.json"),
             "rdsctl csi --socket $N stage $V --staging $S --fs xfs --publish-context @$D/publish.json"

@@ -13,16 +13,16 @@ use anyhow::{Context, Result, anyhow, ensure};
 use chassis::admin::AdminListener;
 use chassis::channel::{Channel, Endpoint, Upstream};
 use chassis::shutdown::{Shutdown, ShutdownHandle};
-use chassis::tls::{Tls, TlsFiles};
 use clap::Parser;
 use tokio::task::JoinHandle;
 
 use crate::appliance::Appliance;
 use crate::events::{self, Event};
 use crate::leftovers::Leftovers;
+use crate::operator::{Operator, backend_channel};
 use crate::orchestrator::{Controller, Node};
 use crate::pki::{Authority, IdentityFiles};
-use crate::settings::{NodeSettings, Settings};
+use crate::settings::{APPLIANCE, NodeSettings, Settings};
 use crate::world::World;
 
 /// Time a service gets to end.
@@ -194,7 +194,12 @@ impl Stack {
 
     /// A channel to the backend in the name of `role`.
     pub fn backend_as(&self, role: &str) -> Result<Channel> {
-        self.backend_with(&self.settings.identity(role, &format!("test-{role}"))?)
+        backend_channel(self.backend, &self.settings.identity(role, &format!("test-{role}"))?)
+    }
+
+    /// Lets the backend take an inventory of the appliance and look at its health, as its operator may.
+    pub async fn inspect(&self) -> Result<()> {
+        Operator::new(self.backend_as("rdsctl")?).look(APPLIANCE).await.map(drop)
     }
 
     /// Options that lead `rdsctl` to the backend, with an operator's identity.
@@ -214,15 +219,7 @@ impl Stack {
         let elsewhere = Authority::new(&self.world.folder("elsewhere")?, "somebody else's authority")?;
         let own = self.settings.identity(role, &format!("test-{role}"))?;
         let forged = elsewhere.issue(role, role)?;
-        self.backend_with(&IdentityFiles { authority: own.authority, ..forged })
-    }
-
-    fn backend_with(&self, files: &IdentityFiles) -> Result<Channel> {
-        let files =
-            TlsFiles { cert: files.certificate.clone(), key: files.key.clone(), ca: files.authority.clone() };
-        let tls = Tls::load(&files).context("the identity cannot be read")?;
-        let endpoint = Endpoint::Tcp(self.backend.to_string());
-        Ok(Upstream::new("rds-backend", endpoint, Some(tls))?.channel())
+        backend_channel(self.backend, &IdentityFiles { authority: own.authority, ..forged })
     }
 
     /// Events written so far.

@@ -2,10 +2,7 @@
 
 use anyhow::{Result, ensure};
 use harness::Stack;
-use harness::orchestrator::{Access, Wish, call};
-use harness::settings::APPLIANCE;
-use proto::rds::volume::v1::appliances_client::AppliancesClient;
-use proto::rds::volume::v1::{GetApplianceHealthRequest, GetInventoryRequest};
+use harness::orchestrator::{Access, Wish};
 
 const GIB: i64 = 1 << 30;
 const POD: &str = "44444444-dddd-4000-8000-000000000004";
@@ -23,10 +20,7 @@ pub(crate) async fn live(stack: &Stack, claim: &str, mounts: bool) -> Result<()>
         a.unpublish(&volume, POD).await?;
         a.unstage(&volume).await?;
     }
-    let mut operator = AppliancesClient::new(stack.backend_as("rdsctl")?);
-    let appliance = || APPLIANCE.to_owned();
-    operator.get_inventory(call(GetInventoryRequest { appliance: appliance() })).await?;
-    operator.get_appliance_health(call(GetApplianceHealthRequest { appliance: appliance() })).await?;
+    stack.inspect().await?;
     controller.detach(&volume, &a).await?;
     Ok(controller.delete(&volume).await?)
 }

@@ -78,6 +78,7 @@ async fn the_documented_metrics_are_the_ones_the_services_show() -> Result<()> {
     controller.attach(&volume, &a).await?;
     controller.detach(&volume, &a).await?;
     controller.delete(&volume).await?;
+    stack.inspect().await?;
     let mut generated = String::from(BEGIN);
     let mut common: Option<BTreeMap<String, Told>> = None;
     let mut own = Vec::new();

@@ -12,6 +12,7 @@ use super::process::{self, Process};
 use super::record::Record;
 use crate::appliance::{Addresses, Appliance};
 use crate::collector::Collector;
+use crate::operator::{Operator, backend_channel};
 use crate::orchestrator::{Controller, Node};
 use crate::settings::{NodeSettings, Settings};
 use crate::world::World;
@@ -36,6 +37,7 @@ pub(crate) struct Stage {
     pub(crate) a: Node,
     pub(crate) b: Node,
     pub(crate) appliance: Appliance,
+    pub(crate) operator: Operator,
 }
 
 impl Fleet {
@@ -79,7 +81,10 @@ impl Fleet {
             "event-relay, rds-backend, csi-front; on node-a and node-b each nvme-agent, csi-front: ready";
         narrator.done(clock.elapsed(), text);
         let [a, b] = &nodes;
+        let backend = self.backend.context("the backend has no address")?;
+        let operator = backend_channel(backend, &self.settings.identity("rdsctl", "demo")?)?;
         Ok(Stage {
+            operator: Operator::new(operator),
             controller: Controller::new(dial(&controller)?),
             a: Node::introduce(&a.name, a.kubelet.clone(), dial(&a.csi)?).await?,
             b: Node::introduce(&b.name, b.kubelet.clone(), dial(&b.csi)?).await?,

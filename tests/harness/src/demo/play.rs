@@ -16,8 +16,10 @@ use super::machine;
 use super::narrator::{Narrator, brief};
 use crate::appliance::Appliance;
 use crate::leftovers::Leftovers;
+use crate::operator::Operator;
 use crate::orchestrator::{Access, Controller, Node, PublishContext, Volume, Wish};
 use crate::portal::{self, Admission};
+use crate::settings::APPLIANCE;
 
 const GIB: i64 = 1 << 30;
 /// What is written to the volume, in bytes.
@@ -32,6 +34,7 @@ pub(crate) struct Play<'a> {
     pub(crate) a: Node,
     pub(crate) b: Node,
     pub(crate) appliance: &'a Appliance,
+    pub(crate) operator: Operator,
     pub(crate) root: &'a Path,
 }
 
@@ -52,6 +55,7 @@ impl Play<'_> {
         self.measure(&on_b).await?;
         self.grow(&on_b).await?;
         self.refuse_second_node(&on_b).await?;
+        self.look().await?;
         self.force_away(&on_b).await?;
         self.put_away(on_b).await?;
         Ok(trace)
@@ -196,6 +200,31 @@ impl Play<'_> {
             Err(status) => Err(said("ControllerPublishVolume")(status)),
             Ok(_) => bail!("two nodes were attached to one volume"),
         }
+    }
+
+    /// What the operator of the appliance sees meanwhile.
+    async fn look(&mut self) -> Result<()> {
+        self.narrator.heading("The operator looks at the appliance");
+        let clock = Instant::now();
+        let (health, inventory) = self.operator.look(APPLIANCE).await?;
+        let pools: Vec<_> = health
+            .pools
+            .iter()
+            .map(|pool| format!("{} ({}) {}", pool.slot, pool.filesystem, pool.state))
+            .collect();
+        let text = format!(
+            "{}, pool {}, {} drives, {} sensors, {} warnings",
+            health.version,
+            pools.join(", "),
+            health.drives.len(),
+            health.sensors.len(),
+            health.warnings.len()
+        );
+        self.narrator.done(clock.elapsed(), text);
+        ensure!(inventory.volumes == 1, "{} volumes in the inventory", inventory.volumes);
+        ensure!(inventory.mismatches.is_empty(), "it does not fit: {:?}", inventory.mismatches);
+        self.narrator.done(clock.elapsed(), "inventory: 1 volume, and nothing that does not fit together");
+        Ok(())
     }
 
     /// Takes it away from node-b, which still has it mounted, and shows that node-b cannot come back.
