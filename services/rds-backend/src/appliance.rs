@@ -247,7 +247,11 @@ impl Appliance {
             server.address = self.config.ssh,
             routeros.verb = script.verb().as_str(),
             volume.id = script.slot().map(|slot| self.handle(slot)),
+            routeros.command = script.outline(),
+            bytes.sent = tracing::field::Empty,
+            bytes.received = tracing::field::Empty,
             outcome = tracing::field::Empty,
+            rejection = tracing::field::Empty,
         );
         async {
             let started = tokio::time::Instant::now();
@@ -263,6 +267,7 @@ impl Appliance {
             self.metrics.queue(&self.config.name, self.turns.counts());
             if let Err(error) = &result {
                 tracing::debug!(%error, "command without an answer");
+                tracing::Span::current().record("rejection", tracing::field::display(error));
             }
             result
         }
@@ -323,6 +328,8 @@ async fn ask<A: DeserializeOwned>(
         )));
     }
     let finished = session.exec(&line, deadline.instant()).await?;
+    let span = tracing::Span::current();
+    span.record("bytes.sent", line.len()).record("bytes.received", finished.output.len());
     let answer = reply::read(&finished.output, &nonce).map_err(|error| match error {
         ReplyError::Rejected(rejection) => RunError::Rejected(rejection),
         ReplyError::Unreadable(why) => RunError::Lost(why),

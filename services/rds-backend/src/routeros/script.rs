@@ -141,6 +141,25 @@ impl Script {
         self.verb
     }
 
+    /// What the command does, for a trace: without the texts in it, which are names of users, and not at its full length.
+    pub(crate) fn outline(&self) -> String {
+        let (mut outline, mut inside) = (String::with_capacity(OUTLINE), false);
+        for c in self.body.chars().filter(|c| !c.is_control()) {
+            if outline.len() >= OUTLINE {
+                outline.push('…');
+                break;
+            }
+            // A quote within a literal is always written as hex digits.
+            if c == '"' {
+                outline.push_str(if inside { "…\"" } else { "\"" });
+                inside = !inside;
+            } else if !inside {
+                outline.push(c);
+            }
+        }
+        outline
+    }
+
     /// The line to execute. `nonce` comes from [`fresh_nonce`].
     ///
     /// The markers are split in the source so that an echoed line can never look like an answer. `zOwner` is the epoch
@@ -164,6 +183,9 @@ impl Script {
         )
     }
 }
+
+/// Bytes of an outline.
+const OUTLINE: usize = 600;
 
 /// A nonce that no answer has carried before.
 pub(crate) fn fresh_nonce() -> String {

@@ -114,6 +114,20 @@ fn every_command_is_one_line_below_the_limit_with_four_folders() {
 }
 
 #[test]
+fn an_outline_says_what_a_command_does_and_no_text_of_a_user() {
+    let scripts = all(&places(4), "node-of-somebody", "claim-of-somebody");
+    assert!(
+        scripts.iter().any(|script| script.body.contains("claim-of-somebody")),
+        "there is something to leave out"
+    );
+    for script in scripts {
+        let outline = script.outline();
+        assert!(!outline.contains("somebody"), "{outline}");
+        assert!(outline.len() <= OUTLINE + 8 && outline.starts_with(&script.body[..5]), "{outline}");
+    }
+}
+
+#[test]
 fn a_marker_never_stands_whole_in_the_command() {
     let nonce = fresh_nonce();
     for script in all(&places(1), "n", "c") {
