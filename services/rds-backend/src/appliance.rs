@@ -30,6 +30,7 @@ pub use user_key::UserKey;
 use crate::config::ApplianceConfig;
 use crate::mark::Mark;
 use crate::metrics::{Metrics, Outcome};
+use crate::ownership::Ownership;
 use crate::routeros::disk::{DiskRow, PoolRow};
 use crate::routeros::probe::Version;
 use crate::routeros::rejection::Rejection;
@@ -51,6 +52,9 @@ pub(crate) enum RunError {
     /// The appliance can be reached and is not used: its version, its host key, or our key. Nothing was sent.
     #[error("{0}")]
     Unusable(String),
+    /// Another process changes the appliances. Nothing was sent.
+    #[error("{0}")]
+    NotOwner(String),
     /// It was sent, and what came back (if anything) does not say what happened.
     #[error("{0}")]
     Lost(String),
@@ -94,8 +98,10 @@ pub(crate) struct Appliance {
     pool_list: Shared<PoolList>,
     /// How long after it was sent a command that changes something may begin.
     expiry: Duration,
-    /// Nothing is changed before: commands of a process that was there before may still begin.
-    quiet_until: Instant,
+    /// Whether this process may change anything.
+    ownership: Ownership,
+    /// For how long it changes nothing when it may: commands of a process before it may still begin.
+    takeover_wait: Duration,
     metrics: Metrics,
 }
 
@@ -107,10 +113,9 @@ impl Appliance {
         known: Known,
         turns: Arc<Turns>,
         expiry: Duration,
-        takeover_wait: Duration,
+        (ownership, takeover_wait): (Ownership, Duration),
         metrics: Metrics,
     ) -> Self {
-        let quiet_until = Instant::now() + takeover_wait;
         Self {
             config,
             known,
@@ -121,7 +126,8 @@ impl Appliance {
             census: Shared::default(),
             pool_list: Shared::default(),
             expiry,
-            quiet_until,
+            ownership,
+            takeover_wait,
             metrics,
         }
     }
@@ -149,14 +155,22 @@ impl Appliance {
     }
 
     /// Waits until no command for the volume that was given up can begin any more. False: the deadline comes first.
-    pub(crate) async fn rest(&self, slot: &Slot, deadline: Deadline) -> bool {
+    ///
+    /// # Errors
+    /// Why this process may change nothing.
+    pub(crate) async fn rest(&self, slot: &Slot, deadline: Deadline) -> Result<bool, RunError> {
+        let quiet_until = self.owned_since()? + self.takeover_wait;
         let until = self.restless.lock().unwrap_or_else(PoisonError::into_inner).get(slot).copied();
-        let until = until.map_or(self.quiet_until, |until| until.max(self.quiet_until));
+        let until = until.map_or(quiet_until, |until| until.max(quiet_until));
         if until > deadline.instant() {
-            return false;
+            return Ok(false);
         }
         tokio::time::sleep_until(until).await;
-        true
+        Ok(true)
+    }
+
+    fn owned_since(&self) -> Result<Instant, RunError> {
+        self.ownership.since().map_err(RunError::NotOwner)
     }
 
     /// Remembers that a command for the volume was given up and may begin until then.
@@ -260,7 +274,9 @@ impl Appliance {
                 Ok(_) => Outcome::Ok,
                 Err(RunError::Rejected(_)) => Outcome::Rejected,
                 Err(RunError::Lost(_)) => Outcome::Lost,
-                Err(RunError::Unreachable(_) | RunError::Unusable(_)) => Outcome::NotSent,
+                Err(RunError::Unreachable(_) | RunError::Unusable(_) | RunError::NotOwner(_)) => {
+                    Outcome::NotSent
+                }
             };
             tracing::Span::current().record("outcome", outcome.as_str());
             self.metrics.command(&self.config.name, script.verb(), outcome, started.elapsed());
@@ -279,6 +295,7 @@ impl Appliance {
     pub(crate) async fn hear(&self, line: &str, deadline: Deadline) -> Result<Heard, RunError> {
         let session = self.link.session(deadline, Patience::None).await?;
         let _turn = self.turns.take(None, true, deadline).await.map_err(RunError::Unreachable)?;
+        self.owned_since()?;
         let began = Instant::now();
         let finished = session.exec(line, deadline.instant()).await?;
         Ok(Heard { text: finished.output.text(), status: finished.status, took: began.elapsed() })
@@ -294,6 +311,10 @@ impl Appliance {
         let mutates = script.verb().mutates();
         let turn = self.turns.take(script.slot(), mutates, deadline).await;
         let _turn = turn.map_err(RunError::Unreachable)?;
+        if mutates {
+            // Asked when its turn has come: the queue may have been long.
+            self.owned_since()?;
+        }
         self.metrics.queue(&self.config.name, self.turns.counts());
         let limit = self.expiry.min(deadline.remaining());
         let expiry = session.clock().filter(|_| mutates).map(|clock| clock.expiry(limit));

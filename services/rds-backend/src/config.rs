@@ -15,8 +15,12 @@ use proto::id::ClusterId;
 use proto::nqn::NqnPrefix;
 
 use crate::appliance::UserKey;
+use crate::ownership::LeaseName;
 
 pub use appliance::{ApplianceConfig, ApplianceConfigError, Wear};
+
+/// Name of an instance that was given none.
+const DEFAULT_INSTANCE: &str = "rds-backend";
 
 /// The appliance side of the driver: SSH, RouterOS, and the life of volumes and attachments.
 #[derive(clap::Parser, Debug, Clone)]
@@ -59,7 +63,7 @@ pub struct Options {
     #[arg(long, env = "RDS_EVENT_RELAY_ENDPOINT", value_name = "ENDPOINT")]
     pub event_relay_endpoint: Option<String>,
     /// Name of this instance in Events, e.g. the pod's.
-    #[arg(long, env = "RDS_INSTANCE", default_value = "rds-backend", value_name = "NAME")]
+    #[arg(long, env = "RDS_INSTANCE", default_value = DEFAULT_INSTANCE, value_name = "NAME")]
     pub instance: String,
     /// Node this instance runs on: Events about appliances are about it. Without it they are only logged.
     #[arg(long, env = "RDS_NODE_NAME", default_value = "", value_name = "NAME")]
@@ -67,6 +71,10 @@ pub struct Options {
     /// Hours between two inventories, which walk all files of an appliance; 0 = none, only when rdsctl asks.
     #[arg(long, env = "RDS_INVENTORY_HOURS", default_value_t = 24, value_name = "HOURS")]
     pub inventory_hours: u64,
+    /// Lease in Kubernetes that the one process holds which changes the appliances, NAMESPACE/NAME. Without it there must
+    /// never be a second process.
+    #[arg(long, env = "RDS_LEASE", value_name = "NAMESPACE/NAME")]
+    pub lease: Option<String>,
     /// Nodes that may hold one raw block volume at once, for live migration: 1 or 2.
     #[arg(long, env = "RDS_BLOCK_NODES", default_value_t = 2, value_name = "NODES")]
     pub block_nodes: u8,
@@ -110,6 +118,8 @@ pub struct Config {
     pub node_name: String,
     /// Time between two inventories; `None` = none.
     pub inventory_every: Option<Duration>,
+    /// What the one process holds that changes the appliances; `None` = there is no other.
+    pub lease: Option<LeaseName>,
     /// Nodes that may hold one raw block volume at once.
     pub block_nodes: u8,
     /// Refuse appliances with known holes.
@@ -141,6 +151,13 @@ impl Options {
             mistakes.note("--ssh-key", "is missing: the ed25519 key for the appliances");
         }
         let nqn_prefix = mistakes.check("--nqn-prefix", self.nqn_prefix.parse());
+        let lease = self.lease.as_deref().map(|text| mistakes.check("--lease", text.parse::<LeaseName>()));
+        if self.lease.is_some() && self.instance == DEFAULT_INSTANCE {
+            mistakes.note(
+                "--instance",
+                "must tell the replicas apart where there is a --lease, e.g. the pod's name",
+            );
+        }
         let cluster_id = self.cluster_id.as_deref().map(|text| mistakes.check("--cluster-id", text.parse()));
         let event_relay = self
             .event_relay_endpoint
@@ -192,6 +209,7 @@ impl Options {
             node_name: self.node_name,
             inventory_every: (self.inventory_hours > 0)
                 .then(|| Duration::from_secs(self.inventory_hours.saturating_mul(3600))),
+            lease: lease.flatten(),
             block_nodes: self.block_nodes,
             require_patched: self.require_patched_appliance,
             shutdown_grace: Duration::from_secs(self.process.shutdown_grace),

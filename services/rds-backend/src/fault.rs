@@ -152,6 +152,8 @@ pub(crate) enum Failure {
     Unreachable { why: String, after_loss: bool },
     /// The appliance must not be used as it is.
     Unusable(String),
+    /// Another process changes the appliances, or may; after a loss something may have happened.
+    NotOwner { why: String, after_loss: bool },
     /// The appliance refused a command in its own words.
     Rejected(Rejection),
     /// The rounds are used up and what happened is not known.
@@ -173,6 +175,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Unusable(why) => Self::Unusable(why),
+            RunError::NotOwner(why) => Self::NotOwner { why, after_loss: false },
             RunError::Rejected(rejection) => rejection.into(),
             RunError::Unreachable(why) | RunError::Lost(why) => Self::Unreachable { why, after_loss: false },
         }
@@ -230,6 +233,7 @@ impl Failure {
             Self::Refused { claim, .. } => claim.as_ref(),
             Self::Unreachable { .. }
             | Self::Unusable(_)
+            | Self::NotOwner { .. }
             | Self::Rejected(_)
             | Self::Undecided { .. }
             | Self::Row(_)
@@ -268,6 +272,13 @@ impl Failure {
             }
             Self::Unusable(why) => {
                 Fault::unsettled(Reason::ApplianceRefused, format!("{head}: {place}: {why}"))
+            }
+            Self::NotOwner { why, after_loss } => {
+                let known = if after_loss { "; whether it was done is not known yet" } else { "" };
+                Fault::unsettled(
+                    Reason::ServiceUnreachable,
+                    format!("{head} on {place}: {why}{known}; it is tried again"),
+                )
             }
             Self::Rejected(rejection) => Fault::unsettled(
                 Reason::ApplianceRefused,
@@ -329,6 +340,7 @@ mod tests {
         let unknown = [
             Failure::Unreachable { why: "connection refused".to_owned(), after_loss: false },
             Failure::Unusable("the host key changed".to_owned()),
+            Failure::NotOwner { why: "pod-2 holds the Lease".to_owned(), after_loss: false },
             Failure::Rejected(Rejection::Failure("failure: busy".to_owned())),
             Failure::Undecided { why: "no answer".to_owned(), late: true },
             Failure::Row(RowError::Missing("slot")),

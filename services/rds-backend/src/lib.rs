@@ -23,6 +23,7 @@ mod health;
 mod inventory;
 mod mark;
 mod metrics;
+mod ownership;
 mod paging;
 mod qualify;
 mod report;
@@ -35,4 +36,5 @@ mod volume;
 
 pub use appliance::{HostKey, HostKeyError, UserKey};
 pub use config::{ApplianceConfig, ApplianceConfigError, Config, Options, Wear};
+pub use ownership::LeaseName;
 pub use serve::{Listeners, serve};

@@ -16,6 +16,7 @@ use proto::size::ByteSize;
 use proto::rds::volume::v1::mismatch::Kind;
 
 use crate::inventory::Inventory;
+use crate::ownership::Ownership;
 use crate::report::Reporter;
 use crate::routeros::disk::PoolRow;
 use crate::routeros::script::{Place, Verb};
@@ -234,6 +235,13 @@ impl Metrics {
         chassis::metrics::counter(registry, "events_dropped", help, move || dropped.dropped());
         let help = "Events that wait for the relay";
         chassis::metrics::gauge(registry, "events_waiting", help, move || reporter.waiting());
+    }
+
+    /// Shows whether this process may change the appliances.
+    pub(crate) fn owner(&self, registry: &mut Registry, ownership: Ownership) {
+        let registry = registry.sub_registry_with_prefix("rds_backend");
+        let help = "1 while this process may change the appliances, 0 while another one may";
+        chassis::metrics::gauge(registry, "owner", help, move || ownership.since().is_ok().into());
     }
 
     /// How long an operation took; its trace is kept as an exemplar.

@@ -70,7 +70,7 @@ impl Scene<'_> {
         let (mut after_loss, mut patience) = (false, Patience::None);
         let mut last = String::new();
         if let Some(slot) = script.slot().filter(|_| script.verb().mutates())
-            && !self.appliance.rest(slot, self.deadline).await
+            && !self.appliance.rest(slot, self.deadline).await?
         {
             let why =
                 "an earlier command for it was given up and may still begin on the appliance".to_owned();
@@ -107,6 +107,7 @@ impl Scene<'_> {
                 }
                 Err(RunError::Unreachable(why)) => return Err(Failure::Unreachable { why, after_loss }),
                 Err(RunError::Unusable(why)) => return Err(Failure::Unusable(why)),
+                Err(RunError::NotOwner(why)) => return Err(Failure::NotOwner { why, after_loss }),
             }
         }
         Err(Failure::Undecided { why: last, late: self.deadline.has_passed() })

@@ -24,6 +24,7 @@ use crate::appliance::{Appliance, Known};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::ownership::{self, Ownership};
 use crate::report::{self, Reporter};
 use crate::service::Backend;
 
@@ -75,7 +76,15 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     metrics.events(&mut registry, reporter.clone());
 
     let (links_stop, links_until) = Shutdown::manual();
-    let (appliances, keepers) = appliances(&config, &health, &metrics, &reporter);
+    let ownership = Ownership::new(config.lease.as_ref());
+    metrics.owner(&mut registry, ownership.clone());
+    let (lease_stop, lease_until) = Shutdown::manual();
+    let holding = config.lease.clone().map(|lease| {
+        let (instance, condition) = (config.instance.clone(), health.condition(format!("Lease {lease}")));
+        let keeper = ownership::Keeper { lease, instance, ownership: ownership.clone(), condition };
+        tokio::spawn(keeper.run(lease_until))
+    });
+    let (appliances, keepers) = appliances(&config, &health, &metrics, &reporter, &ownership);
     for keeper in keepers {
         tokio::spawn(keeper.run(links_until.clone()));
     }
@@ -114,6 +123,12 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         tracing::warn!(operations = left, "operations were still running at the end of the grace");
     }
     links_stop.request();
+    lease_stop.request();
+    if let Some(holding) = holding
+        && holding.await.is_err()
+    {
+        tracing::warn!("the Lease was not let go");
+    }
     delivery_stop.request();
     if delivering.await.is_err() {
         tracing::warn!("the last events were lost");
@@ -126,6 +141,7 @@ fn appliances(
     health: &Health,
     metrics: &Metrics,
     reporter: &Reporter,
+    ownership: &Ownership,
 ) -> (Appliances, Vec<Keeper>) {
     let mut keepers = Vec::new();
     let appliances = config.appliances.iter().map(|appliance| {
@@ -153,7 +169,7 @@ fn appliances(
             known,
             turns,
             config.command_expiry,
-            config.takeover_wait,
+            (ownership.clone(), config.takeover_wait),
             metrics.clone(),
         )
     });

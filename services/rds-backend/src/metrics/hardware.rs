@@ -1,19 +1,17 @@
 //! What appliances say of their own health, as of the last look.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use proto::rds::volume::v1::GetApplianceHealthResponse;
-use std::sync::atomic::AtomicU64;
+
+use super::ApplianceLabels;
 
 /// Sensors of one appliance that are shown; the models known have fewer than 20.
 const MAX_SENSORS: usize = 64;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApplianceLabels {
-    appliance: String,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SensorLabels {

@@ -7,6 +7,7 @@ mod content;
 mod crash;
 mod injection;
 mod late;
+mod lease;
 mod model;
 mod operator;
 mod outage;

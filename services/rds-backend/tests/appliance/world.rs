@@ -74,7 +74,7 @@ impl World {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let config = config(tls(&authority, folder.path(), "rds-backend"));
+        let config = config(Tls::load(&identity(&authority, folder.path(), "rds-backend")).unwrap());
         let (endpoint, service) = serve(&config);
         Self { sim, config, folder, authority, endpoint, service, channels: Mutex::default() }
     }
@@ -87,11 +87,19 @@ impl World {
 
     pub(crate) fn channel(&self, role: &str) -> Channel {
         let mut channels = self.channels.lock().unwrap();
-        let connect = || {
-            let tls = tls(&self.authority, self.folder.path(), role);
-            Upstream::new("rds-backend", self.endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
-        };
+        let connect = || self.channel_to(&self.endpoint, role);
         channels.entry(role.to_owned()).or_insert_with(connect).clone()
+    }
+
+    /// A channel of its own to another process of the service.
+    pub(crate) fn channel_to(&self, endpoint: &str, role: &str) -> Channel {
+        let tls = Tls::load(&self.identity(role)).unwrap();
+        Upstream::new("rds-backend", endpoint.parse().unwrap(), Some(tls)).unwrap().channel()
+    }
+
+    /// Files of an identity of this world.
+    pub(crate) fn identity(&self, role: &str) -> TlsFiles {
+        identity(&self.authority, self.folder.path(), role)
     }
 
     pub(crate) fn volumes(&self) -> VolumesClient<Channel> {
@@ -237,6 +245,7 @@ fn config(sim: &Simulator, folder: &Path, tls: Tls) -> Config {
         instance: "test".to_owned(),
         node_name: String::new(),
         inventory_every: None,
+        lease: None,
         block_nodes: 2,
         require_patched: false,
         shutdown_grace: Duration::from_secs(1),
@@ -252,7 +261,7 @@ fn ssh_key(path: &Path) -> String {
     key.public_key().to_openssh().unwrap()
 }
 
-fn tls(authority: &CertifiedIssuer<'static, KeyPair>, folder: &Path, role: &str) -> Tls {
+fn identity(authority: &CertifiedIssuer<'static, KeyPair>, folder: &Path, role: &str) -> TlsFiles {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![role.to_owned()]).unwrap();
     params.extended_key_usages =
@@ -263,7 +272,7 @@ fn tls(authority: &CertifiedIssuer<'static, KeyPair>, folder: &Path, role: &str)
     std::fs::write(&files.cert, certificate.pem()).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
     std::fs::write(&files.ca, authority.pem()).unwrap();
-    Tls::load(&files).unwrap()
+    files
 }
 
 /// Waits until `holds`, at most [`PATIENCE`].
