@@ -122,7 +122,3 @@ labels:
 {{- join ";" $out -}}
 {{- end -}}
 
-{{/* True where the API needs to be asked for the cluster id. */}}
-{{- define "rds-csi.backendNeedsApi" -}}
-{{- if not .Values.clusterId }}true{{ end -}}
-{{- end -}}

@@ -151,13 +151,7 @@ impl Options {
             mistakes.note("--ssh-key", "is missing: the ed25519 key for the appliances");
         }
         let nqn_prefix = mistakes.check("--nqn-prefix", self.nqn_prefix.parse());
-        let lease = self.lease.as_deref().map(|text| mistakes.check("--lease", text.parse::<LeaseName>()));
-        if self.lease.is_some() && self.instance == DEFAULT_INSTANCE {
-            mistakes.note(
-                "--instance",
-                "must tell the replicas apart where there is a --lease, e.g. the pod's name",
-            );
-        }
+        let lease = self.lease(&mut mistakes);
         let cluster_id = self.cluster_id.as_deref().map(|text| mistakes.check("--cluster-id", text.parse()));
         let event_relay = self
             .event_relay_endpoint
@@ -209,11 +203,24 @@ impl Options {
             node_name: self.node_name,
             inventory_every: (self.inventory_hours > 0)
                 .then(|| Duration::from_secs(self.inventory_hours.saturating_mul(3600))),
-            lease: lease.flatten(),
+            lease,
             block_nodes: self.block_nodes,
             require_patched: self.require_patched_appliance,
             shutdown_grace: Duration::from_secs(self.process.shutdown_grace),
         })
+    }
+}
+
+impl Options {
+    fn lease(&self, mistakes: &mut Mistakes) -> Option<LeaseName> {
+        let text = self.lease.as_deref()?;
+        if self.instance == DEFAULT_INSTANCE {
+            mistakes.note(
+                "--instance",
+                "must tell the replicas apart where there is a --lease, e.g. the pod's name",
+            );
+        }
+        mistakes.check("--lease", text.parse())
     }
 }
 

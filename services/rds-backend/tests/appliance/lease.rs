@@ -5,8 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cluster::{Cluster, TOOLS, tools};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use proto::fault::{Fault, Reason};
 use proto::rds::volume::v1::volumes_client::VolumesClient;
 use proto::rds::volume::v1::{EnsureVolumeResponse, GetVolumeRequest};
@@ -95,8 +93,9 @@ impl<'a> Replica<'a> {
         }
     }
 
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    fn signal(&self, signal: &str) {
+        let kill = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
     }
 }
 
@@ -123,9 +122,9 @@ async fn one_process_changes_the_appliance_and_the_next_begins_when_that_one_sur
     assert!(b.can_read(&handle).await, "reads are answered by everybody");
 
     // Its node hangs, or is cut off: it cannot even say that it gives up.
-    a.signal(Signal::SIGSTOP);
+    a.signal("-STOP");
     b.eventually_creates("pvc-2").await;
-    a.signal(Signal::SIGCONT);
+    a.signal("-CONT");
     // It believes in its Lease still, but its own clock does not.
     let fault = a.create("pvc-late").await.unwrap_err();
     assert_eq!((fault.reason, fault.settled), (Reason::ServiceUnreachable, false), "{fault}");
@@ -133,7 +132,7 @@ async fn one_process_changes_the_appliance_and_the_next_begins_when_that_one_sur
     a.eventually_refuses("pvc-1", "replica-b holds Lease").await;
 
     // One that ends well lets go, and nobody waits for the end of the Lease.
-    b.signal(Signal::SIGTERM);
+    b.signal("-TERM");
     a.eventually_creates("pvc-3").await;
     let transitions = ["get", "lease", "rds-backend", "-n", "rds", "-o", "jsonpath={.spec.leaseTransitions}"];
     assert_eq!(cluster.kubectl(&transitions, None).unwrap(), "3");
