@@ -80,6 +80,8 @@ args:
 {{- define "rds-csi.env" -}}
 {{- $root := index . 0 -}}
 {{- $settings := index . 1 -}}
+# The C library would keep memory apart for eight times as many threads as there are cores.
+- {name: MALLOC_ARENA_MAX, value: "2"}
 - {name: RDS_LOG, value: {{ $root.Values.logLevel | quote }}}
 - {name: RDS_LOG_FORMAT, value: {{ $root.Values.logFormat }}}
 - {name: RDS_ADMIN_LISTEN, value: {{ index . 2 | quote }}}

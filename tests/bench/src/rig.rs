@@ -87,6 +87,8 @@ impl Rig {
         let began = Instant::now();
         let child = Command::new(&binary)
             .args(&arguments)
+            // As the chart sets it.
+            .env("MALLOC_ARENA_MAX", "2")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
