@@ -19,6 +19,7 @@ pub(crate) mod linux;
 pub(crate) mod loopback;
 pub(crate) mod loopdev;
 pub(crate) mod portal;
+pub(crate) mod users;
 
 /// A session to one subsystem, as the kernel has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::device::{self, Space};
 use super::exec::{self, Finished};
-use super::{Device, KernelError};
+use super::{Device, KernelError, users};
 use crate::filesystem::{self, Command, Signature};
 use crate::lanes::Lanes;
 use crate::mounts::Mounts;
@@ -111,7 +111,7 @@ impl Host {
     /// Everything that uses a device.
     pub(crate) async fn users(&self, device: &Device) -> Result<Vec<String>, KernelError> {
         let of = device.clone();
-        self.off("looking for users of", device.node.display(), move || device::users(&of)).await
+        self.off("looking for users of", device.node.display(), move || users::users_of(&of)).await
     }
 
     /// What is on a device. An error of reading is never "nothing".

@@ -3,6 +3,7 @@
 
 mod appliance;
 mod backend;
+mod dead_mount;
 mod fencing;
 mod formatting;
 mod growing;
