@@ -53,6 +53,13 @@ fn conclude(failure: &Failure) -> (Reason, String) {
             Reason::PathDown,
             format!("{failure} ({why}); bring the path back, or detach the volume from this node"),
         ),
+        Failure::Changed => {
+            (Reason::PathDown, format!("{failure}; nothing was touched, it goes on when called again"))
+        }
+        Failure::Mixed(_) => (
+            Reason::IdentityMismatch,
+            format!("{failure}; nothing was touched. Find out who connected it, and compare the appliances"),
+        ),
         Failure::StillUsed(_) => {
             (Reason::NodeOperationFailed, format!("{failure}; end what uses it, its session is kept"))
         }
@@ -79,6 +86,7 @@ fn of_kernel(error: &KernelError) -> Reason {
         KernelError::Stuck(_) => Reason::DeadlineExceeded,
         KernelError::System { .. }
         | KernelError::ToolMissing { .. }
+        | KernelError::Replaced { .. }
         | KernelError::Tool { .. }
         | KernelError::NotUnderstood(_) => Reason::NodeOperationFailed,
     }
@@ -106,6 +114,12 @@ fn refused(refusal: &Refusal) -> (Reason, String) {
             Reason::PathDown,
             format!(
                 "its session of epoch {epoch} is not live and the appliance does not say that it is fenced, so its mount is left alone; bring the path back, or detach the volume from this node"
+            ),
+        ),
+        Refusal::Elsewhere(leads_to) => (
+            Reason::IdentityMismatch,
+            format!(
+                "this node has a session of the same name to {leads_to}, which is no address of this volume: a volume of another appliance has the same name. Nothing was touched; end that one first"
             ),
         ),
         Refusal::Identity(why) => (

@@ -100,16 +100,19 @@ pub(crate) struct Command {
     pub(crate) success: &'static [i32],
 }
 
-fn command(tool: Tool, fixed: &[&str], last: &Path) -> Command {
+/// The device a tool works on, as the tool finds it: what was opened and proven, not a name.
+pub(crate) const HELD: &str = "/proc/self/fd/0";
+
+fn command(tool: Tool, fixed: &[&str], last: &str) -> Command {
     let mut arguments: Vec<String> = fixed.iter().map(|text| (*text).to_owned()).collect();
-    arguments.push(last.to_string_lossy().into_owned());
+    arguments.push(last.to_owned());
     Command { tool, arguments, success: &[0] }
 }
 
 /// Makes a filesystem, without a discard pass: on a file-backed target it would take minutes and gain nothing.
 /// `over_partial` is for the remains of our own interrupted attempt only. mkfs.xfs and mkfs.btrfs refuse to overwrite
 /// what they know; mkfs.ext4 without a terminal does not, so nothing may rest on that.
-pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool, device: &Path) -> Command {
+pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool) -> Command {
     let (tool, fixed, force) = match kind {
         Kind::Ext4 => {
             (MKFS_EXT4, &["-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"][..], "-F")
@@ -122,40 +125,41 @@ pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool, device
     if over_partial {
         words.push(force);
     }
-    command(tool, &words, device)
+    command(tool, &words, HELD)
 }
 
 /// Checks an unmounted filesystem and mends what can be mended safely; `None` where mounting is the check.
 /// `fully` also when it is marked clean, as resize2fs demands.
-pub(crate) fn check(kind: Kind, fully: bool, device: &Path) -> Option<Command> {
+pub(crate) fn check(kind: Kind, fully: bool) -> Option<Command> {
     match kind {
         Kind::Ext4 => {
             let flags: &[&str] = if fully { &["-f", "-p"] } else { &["-p"] };
             // 1 = errors were corrected (e2fsck(8)).
-            Some(Command { success: &[0, 1], ..command(E2FSCK, flags, device) })
+            Some(Command { success: &[0, 1], ..command(E2FSCK, flags, HELD) })
         }
         Kind::Xfs | Kind::Btrfs => None,
     }
 }
 
 /// Grows an unmounted ext4 to its device.
-pub(crate) fn grow_unmounted(device: &Path) -> Command {
-    command(RESIZE2FS, &[], device)
+pub(crate) fn grow_unmounted() -> Command {
+    command(RESIZE2FS, &[], HELD)
 }
 
 /// Grows a mounted filesystem to its device.
-pub(crate) fn grow_mounted(kind: Kind, device: &Path, mounted_at: &Path) -> Command {
+pub(crate) fn grow_mounted(kind: Kind, mounted_at: &Path) -> Command {
+    let mounted_at = mounted_at.to_string_lossy();
     match kind {
-        Kind::Ext4 => command(RESIZE2FS, &[], device),
-        Kind::Xfs => command(XFS_GROWFS, &["-d"], mounted_at),
-        Kind::Btrfs => command(BTRFS, &["filesystem", "resize", "max"], mounted_at),
+        Kind::Ext4 => command(RESIZE2FS, &[], HELD),
+        Kind::Xfs => command(XFS_GROWFS, &["-d"], &mounted_at),
+        Kind::Btrfs => command(BTRFS, &["filesystem", "resize", "max"], &mounted_at),
     }
 }
 
 /// Looks for any signature at any known offset, asking nobody's cache.
-pub(crate) fn look_for_signatures(device: &Path) -> Command {
+pub(crate) fn look_for_signatures() -> Command {
     // 2 = nothing found or could not read; 8 = several found (blkid(8)).
-    Command { success: &[0, 2, 8], ..command(BLKID, &["-p", "-o", "export"], device) }
+    Command { success: &[0, 2, 8], ..command(BLKID, &["-p", "-o", "export"], HELD) }
 }
 
 /// What blkid says is on a device.
@@ -222,10 +226,10 @@ mod tests {
     fn no_filesystem_is_made_with_a_discard_pass_and_none_is_forced_over_anything() {
         let none = MkfsOptions::default();
         for (kind, mark) in [(Kind::Ext4, "nodiscard"), (Kind::Xfs, "-K"), (Kind::Btrfs, "-K")] {
-            let first = words(&make(kind, &none, false, Path::new("/dev/x")));
-            assert!(first.contains(mark) && first.ends_with("/dev/x"), "{first}");
+            let first = words(&make(kind, &none, false));
+            assert!(first.contains(mark) && first.ends_with(HELD), "{first}");
             assert!(!first.contains(" -F") && !first.contains(" -f"), "{first}");
-            let again = words(&make(kind, &none, true, Path::new("/dev/x")));
+            let again = words(&make(kind, &none, true));
             assert!(again.contains(" -F") || again.contains(" -f"), "{again}");
         }
     }

@@ -4,15 +4,16 @@
 //! and reported, never guessed; while one lies there, the volume is not proven to have never been staged, so it is not
 //! formatted. Calls here block on the host's disk: they are made from [`crate::lanes`] only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use proto::id::VolumeHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::mounts::DevNo;
+use crate::mounts::{DevNo, Mount};
 use crate::request::{Access, Claim, Connection, Stage};
 
 /// Version of the entries this code writes; others are set aside.
@@ -33,6 +34,9 @@ pub(crate) struct Entry {
     pub(crate) size_bytes: u64,
     /// True when this node may only read.
     pub(crate) read_only: bool,
+    /// Every address it was ever to be reached at since then: its sessions are told from those of a namesake by them.
+    #[serde(default)]
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Where it is staged.
     pub(crate) staging_path: String,
     /// What a pod sees.
@@ -45,8 +49,11 @@ pub(crate) struct Entry {
     pub(crate) staged: bool,
     /// True once it was staged on this node, in any epoch.
     pub(crate) ever_staged: bool,
-    /// `major:minor` that is mounted.
+    /// `major:minor` of the device that is to be mounted, then that of the mounted filesystem.
     pub(crate) device: Option<String>,
+    /// Node of that device: where a filesystem has a number of its own making, its mount names the node.
+    #[serde(default)]
+    pub(crate) node: Option<PathBuf>,
     /// Size of the device that the filesystem fills, and what statfs said then; in bytes.
     pub(crate) filled: Option<Filled>,
     /// Where it is published.
@@ -109,10 +116,21 @@ pub(crate) struct Target {
     pub(crate) read_only: bool,
 }
 
+/// Most addresses an entry keeps; the oldest go first.
+const MAX_ADDRESSES: usize = 32;
+
+fn all_addresses(wanted: &[SocketAddr], earlier: Option<&Entry>) -> Vec<SocketAddr> {
+    let mut all = wanted.to_vec();
+    let before = earlier.into_iter().flat_map(|entry| &entry.addresses);
+    all.extend(before.filter(|address| !wanted.contains(address)));
+    all.truncate(MAX_ADDRESSES);
+    all
+}
+
 impl Entry {
     /// The entry of a new attempt to stage: it keeps what an earlier epoch's entry knows of this node.
     pub(crate) fn begin(want: &Stage, earlier: Option<&Self>) -> Self {
-        let Connection { nqn, epoch, size, read_only, .. } = &want.connection;
+        let Connection { nqn, epoch, size, read_only, addresses, .. } = &want.connection;
         Self {
             version: VERSION,
             handle: want.handle.to_string(),
@@ -120,6 +138,7 @@ impl Entry {
             nqn: nqn.to_string(),
             size_bytes: size.bytes(),
             read_only: *read_only,
+            addresses: all_addresses(addresses, earlier),
             staging_path: want.staging.to_path().to_string_lossy().into_owned(),
             access: Recorded::of(&want.access),
             claim: want.claim.clone(),
@@ -132,6 +151,7 @@ impl Entry {
             staged: false,
             ever_staged: earlier.is_some_and(|entry| entry.ever_staged),
             device: None,
+            node: None,
             filled: None,
             targets: earlier.map(|entry| entry.targets.clone()).unwrap_or_default(),
         }
@@ -150,6 +170,19 @@ impl Entry {
     /// Number of the device that is mounted at the staging path, once it was.
     pub(crate) fn device_number(&self) -> Option<DevNo> {
         self.device.as_deref()?.parse().ok()
+    }
+
+    /// True when this is the mount at the staging path that the entry was written for.
+    pub(crate) fn has_mounted(&self, mount: &Mount) -> bool {
+        match &self.access {
+            // Nothing is mounted where a block volume is staged.
+            Recorded::Block => false,
+            Recorded::Filesystem { kind, .. } => {
+                let of_node = self.node.as_ref().is_some_and(|node| mount.source == *node);
+                *kind == mount.kind
+                    && (self.device_number() == Some(mount.device) || kind == "btrfs" && of_node)
+            }
+        }
     }
 
     /// True when it stands for the same use at the same path.
@@ -221,6 +254,25 @@ impl Journal {
         self.has_torn(&self.path(handle))
     }
 
+    /// Addresses of the volumes of other appliances that have the same slot.
+    pub(crate) fn addresses_of_namesakes(
+        &self,
+        handle: &VolumeHandle,
+    ) -> Result<BTreeSet<SocketAddr>, JournalError> {
+        let ending = format!("~{}.json", handle.slot);
+        let own = self.path(handle);
+        let mut all = BTreeSet::new();
+        for path in self.files(|name| name.ends_with(&ending))? {
+            let text = fs::read(&path).map_err(|source| failed("read", &path, source))?;
+            if path != own
+                && let Ok(entry) = serde_json::from_slice::<Entry>(&text)
+            {
+                all.extend(entry.addresses);
+            }
+        }
+        Ok(all)
+    }
+
     /// Writes an entry so that it survives a crash, or changes nothing.
     pub(crate) fn record(&self, handle: &VolumeHandle, entry: &Entry) -> Result<(), JournalError> {
         let path = self.path(handle);
@@ -263,11 +315,15 @@ impl Journal {
 
     fn torn(&self, path: &Path) -> Result<Vec<PathBuf>, JournalError> {
         let stem = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.files(|name| name.starts_with(&stem) && name.ends_with(".torn"))
+    }
+
+    fn files(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, JournalError> {
         let list = || {
             let mut all = Vec::new();
             for entry in fs::read_dir(&self.folder)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
-                if name.starts_with(&stem) && name.ends_with(".torn") {
+                if wanted(&name) {
                     all.push(self.folder.join(name));
                 }
             }

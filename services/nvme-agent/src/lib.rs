@@ -9,6 +9,7 @@
 //! all is as before the call. Absent on purpose: retries across calls, knowledge of Kubernetes, and any way to end a
 //! session that carries something, other than a former owner's.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::service::Service;
+use crate::state::StateLock;
 
 mod addresses;
 pub mod config;
@@ -55,6 +57,7 @@ mod publish;
 mod request;
 mod service;
 mod stage;
+mod state;
 mod stats;
 mod sysfs;
 
@@ -76,18 +79,22 @@ pub struct Listeners {
     pub grpc: Listener,
     /// `/metrics`, `/healthz`, `/readyz`.
     pub admin: AdminListener,
+    /// Held until the agent has ended.
+    state: StateLock,
 }
 
 impl Listeners {
-    /// Binds both.
+    /// Binds both, and takes the state folder.
     ///
     /// # Errors
-    /// What could not be bound, with its address.
+    /// What could not be bound, with its address; or that another agent works with the folder.
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let state = StateLock::take(&config.state_dir).await?;
         let admin = AdminListener::bind(config.admin_listen).await;
         Ok(Self {
             grpc: Listener::bind(&config.listen, None).await?,
             admin: admin.map_err(StartError::failed)?,
+            state,
         })
     }
 }
@@ -117,7 +124,12 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         let shutdown = shutdown.clone();
         background.spawn(async move { tls.watch(TLS_CHECK, shutdown).await });
     }
-    background.spawn(check_node(Arc::clone(&kernel), condition, shutdown.clone()));
+    background.spawn(check_node(
+        Arc::clone(&kernel),
+        config.kubelet.as_path().to_owned(),
+        condition,
+        shutdown.clone(),
+    ));
     background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
     // Events of the last operations are told after the last operation has ended.
     let (sending_stop, sending_until) = Shutdown::manual();
@@ -148,6 +160,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     if sender.await.is_err() {
         tracing::warn!("the last events were not sent");
     }
+    drop(listeners.state);
     Ok(served?)
 }
 
@@ -169,7 +182,7 @@ async fn serve_admin(listener: AdminListener, registry: Registry, health: Health
 }
 
 /// Says what the node lacks: once for a tool, and as long as it is so for what every volume needs.
-async fn check_node(kernel: Arc<dyn Kernel>, condition: Condition, shutdown: Shutdown) {
+async fn check_node(kernel: Arc<dyn Kernel>, kubelet: PathBuf, condition: Condition, shutdown: Shutdown) {
     for tool in filesystem::TOOLS.into_iter().filter(|tool| !kernel::exec::is_installed(*tool)) {
         tracing::warn!(tool = tool.name, package = tool.package, "tool is not installed on this node");
     }
@@ -179,7 +192,8 @@ async fn check_node(kernel: Arc<dyn Kernel>, condition: Condition, shutdown: Shu
             () = shutdown.requested() => return,
             _ = ticks.tick() => {}
         }
-        let missing = kernel.missing().await;
-        if missing.is_empty() { condition.ready() } else { condition.not_ready(missing.join("; ")) }
+        let missing = kernel.missing(&kubelet).await;
+        let grave: Vec<_> = missing.into_iter().filter(|lack| lack.grave).map(|lack| lack.why).collect();
+        if grave.is_empty() { condition.ready() } else { condition.not_ready(grave.join("; ")) }
     }
 }

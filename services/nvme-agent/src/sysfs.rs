@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use proto::size::ByteSize;
@@ -88,6 +89,25 @@ pub(crate) struct Controller {
     pub(crate) host: String,
     /// How it is.
     pub(crate) state: State,
+    /// Where it goes to; `None` where it is not written as we know it.
+    pub(crate) address: Option<SocketAddr>,
+    /// The number the other side gave it.
+    pub(crate) cntlid: String,
+}
+
+impl Controller {
+    /// Its name, e.g. `nvme3`.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// Where a controller goes to, from its attribute `address`: `traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.9`.
+pub(crate) fn address(attribute: &str) -> Option<SocketAddr> {
+    let field = |name: &str| {
+        attribute.trim_end().split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+    };
+    Some(SocketAddr::new(field("traddr")?.parse().ok()?, field("trsvcid")?.parse().ok()?))
 }
 
 /// The text, or nothing where there is none (any more). Any other failure proves nothing about it and is an error: a
@@ -114,10 +134,15 @@ pub(crate) fn controllers(sys: &Path) -> io::Result<Vec<Controller>> {
         if field("transport")?.is_none_or(|transport| transport != "tcp") {
             continue;
         }
-        let (Some(subsystem), Some(state)) = (field("subsysnqn")?, field("state")?) else { continue };
+        let (Some(subsystem), Some(state), Some(goes_to), Some(cntlid)) =
+            (field("subsysnqn")?, field("state")?, field("address")?, field("cntlid")?)
+        else {
+            continue;
+        };
         let state = if state == "live" { State::Live } else { State::NotLive(state) };
+        let address = address(&goes_to);
         let host = field("hostnqn")?.unwrap_or_default();
-        all.push(Controller { subsystem, host, state, path });
+        all.push(Controller { subsystem, host, state, address, cntlid, path });
     }
     Ok(all)
 }
@@ -169,6 +194,8 @@ mod tests {
         {
             write(folder.join(file), text);
         }
+        write(folder.join("address"), "traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.9");
+        write(folder.join("cntlid"), "1");
     }
 
     fn namespace_at(folder: PathBuf, nsid: &str, dev: &str) {

@@ -44,17 +44,66 @@ pub(crate) fn opened_is_named(device: &Device) -> io::Result<bool> {
     is_named(&file, device)
 }
 
+/// A device that is held open for reading. As long as it is, the kernel gives its number to no other device.
+#[derive(Debug)]
+pub(crate) struct Held {
+    file: File,
+    device: Device,
+}
+
+impl Held {
+    /// Of a file that was opened as this device.
+    pub(crate) fn new(file: File, device: &Device) -> Self {
+        Self { file, device: device.clone() }
+    }
+
+    /// Opens a device, past every cache.
+    pub(crate) fn open(device: &Device) -> io::Result<Self> {
+        Ok(Self::new(open(device, libc::O_DIRECT)?, device))
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Another descriptor of the same.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self::new(self.file.try_clone()?, &self.device))
+    }
+
+    /// The descriptor, for a tool.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
+    /// Waits until everything that was written is on the other side.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Reads both ends completely, past every cache.
+    ///
+    /// # Errors
+    /// Whatever keeps one byte from being read.
+    pub(crate) fn read_ends(&self, start_bytes: usize) -> io::Result<Ends> {
+        let size = self.device.size.bytes();
+        let first = read_direct(&self.file, 0, size.min(END))?;
+        // Both cover the whole of a small device, and the second begins where O_DIRECT can.
+        let from = size.saturating_sub(END) / ALIGNMENT as u64 * ALIGNMENT as u64;
+        let last = read_direct(&self.file, from, size - from)?;
+        let zero = first.iter().chain(&last).all(|byte| *byte == 0);
+        let start = first[..start_bytes.min(first.len())].to_vec();
+        Ok(Ends { zero, start })
+    }
+}
+
 /// Makes the kernel refuse writes.
 pub(crate) fn protect(device: &Device) -> io::Result<()> {
     let file = open(device, 0)?;
     // SAFETY: BLKROSET (linux/fs.h) reads one int through the pointer, which lives until the call has returned.
     unsafe { blkroset(file.as_raw_fd(), &1) }?;
     Ok(())
-}
-
-/// Waits until everything that was written is on the other side.
-pub(crate) fn flush(device: &Device) -> io::Result<()> {
-    open(device, 0)?.sync_all()
 }
 
 /// The ends of a device.
@@ -64,22 +113,6 @@ pub(crate) struct Ends {
     pub(crate) zero: bool,
     /// The first bytes, for superblocks.
     pub(crate) start: Vec<u8>,
-}
-
-/// Reads both ends completely, past every cache.
-///
-/// # Errors
-/// Whatever keeps one byte from being read.
-pub(crate) fn read_ends(device: &Device, start_bytes: usize) -> io::Result<Ends> {
-    let file = open(device, libc::O_DIRECT)?;
-    let size = device.size.bytes();
-    let first = read_direct(&file, 0, size.min(END))?;
-    // Both cover the whole of a small device, and the second begins where O_DIRECT can.
-    let from = size.saturating_sub(END) / ALIGNMENT as u64 * ALIGNMENT as u64;
-    let last = read_direct(&file, from, size - from)?;
-    let zero = first.iter().chain(&last).all(|byte| *byte == 0);
-    let start = first[..start_bytes.min(first.len())].to_vec();
-    Ok(Ends { zero, start })
 }
 
 fn read_direct(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {

@@ -12,9 +12,10 @@ use chassis::deadline::Deadline;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::device::{self, Space};
+use super::device::{self, Ends, Held, Space};
 use super::exec::{self, Finished};
-use super::{Device, KernelError, users};
+use super::users::{self, Use};
+use super::{Device, KernelError};
 use crate::filesystem::{self, Command, Signature};
 use crate::lanes::Lanes;
 use crate::mounts::Mounts;
@@ -48,11 +49,6 @@ impl Host {
     ) -> Result<T, KernelError> {
         let done = self.lanes.run(&self.volume, what, self.deadline, work).await?;
         done.map_err(|source| KernelError::system(format!("{what} {about}"), source))
-    }
-
-    /// Runs a tool.
-    pub(crate) async fn run(&self, command: &Command) -> Result<Finished, KernelError> {
-        exec::run(&self.lanes, &self.volume, command, self.deadline).await
     }
 
     /// The mounts as this process sees them.
@@ -102,32 +98,64 @@ impl Host {
         self.off("write-protecting", device.node.display(), move || device::protect(&of)).await
     }
 
-    /// Sends everything to the other side.
-    pub(crate) async fn flush(&self, device: &Device) -> Result<(), KernelError> {
+    /// Opens a device to hold on to it.
+    pub(crate) async fn hold(&self, device: &Device) -> Result<Held, KernelError> {
         let of = device.clone();
-        self.off("flushing", device.node.display(), move || device::flush(&of)).await
+        self.off("opening", device.node.display(), move || Held::open(&of)).await
     }
 
-    /// Everything that uses a device.
-    pub(crate) async fn users(&self, device: &Device) -> Result<Vec<String>, KernelError> {
+    /// Another descriptor of a device that is held.
+    async fn share(&self, held: &Held) -> Result<Held, KernelError> {
+        held.share().map_err(|error| KernelError::system("holding on to the device", error))
+    }
+
+    /// Lets go of a device. The last one to do so writes back what is left, which may hang.
+    pub(crate) async fn release(&self, held: Held) {
+        let about = held.device().node.display().to_string();
+        if let Err(error) = self
+            .off("closing", about, move || {
+                drop(held);
+                Ok(())
+            })
+            .await
+        {
+            tracing::warn!(volume.id = self.volume, %error, "device is closed later");
+        }
+    }
+
+    /// Sends everything to the other side.
+    pub(crate) async fn flush(&self, held: &Held) -> Result<(), KernelError> {
+        let shared = self.share(held).await?;
+        self.off("flushing", held.device().node.display(), move || shared.flush()).await
+    }
+
+    /// Claims a device if nothing uses it.
+    pub(crate) async fn claim(&self, device: &Device) -> Result<Use, KernelError> {
         let of = device.clone();
-        self.off("looking for users of", device.node.display(), move || users::users_of(&of)).await
+        self.off("looking for users of", device.node.display(), move || users::claim(&of)).await
+    }
+
+    /// Runs a tool on a device that is held: the tool gets the descriptor, not the name.
+    pub(crate) async fn run_on(&self, held: &Held, command: &Command) -> Result<Finished, KernelError> {
+        let about = held.device().node.display().to_string();
+        let on = exec::On { file: self.share(held).await?.into_file(), about };
+        exec::run(&self.lanes, &self.volume, command, Some(on), self.deadline).await
+    }
+
+    /// Reads both ends of a device; an error is that of reading.
+    pub(crate) async fn read_ends(&self, held: &Held) -> Result<io::Result<Ends>, KernelError> {
+        let shared = self.share(held).await?;
+        let work = move || shared.read_ends(filesystem::SUPERBLOCK_BYTES);
+        Ok(self.lanes.run(&self.volume, "reading the ends of the device", self.deadline, work).await?)
     }
 
     /// What is on a device. An error of reading is never "nothing".
-    pub(crate) async fn probe(&self, device: &Device) -> Result<Content, KernelError> {
-        let of = device.clone();
-        let read = self
-            .lanes
-            .run(&self.volume, "reading the ends of the device", self.deadline, move || {
-                device::read_ends(&of, filesystem::SUPERBLOCK_BYTES)
-            })
-            .await?;
-        let ends = match read {
+    pub(crate) async fn probe(&self, held: &Held) -> Result<Content, KernelError> {
+        let ends = match self.read_ends(held).await? {
             Ok(ends) => ends,
             Err(error) => return Ok(Content::NotProven(format!("its ends could not be read: {error}"))),
         };
-        let answer = self.run(&filesystem::look_for_signatures(&device.node)).await?;
+        let answer = self.run_on(held, &filesystem::look_for_signatures()).await?;
         Ok(match filesystem::signature(answer.code, &answer.output) {
             Signature::Filesystem(kind) => Content::Filesystem(kind, filesystem::ext4_size(&ends.start)),
             Signature::Other(what) => Content::NotProven(format!("it holds {what}")),

@@ -2,24 +2,34 @@
 //! filesystem of the node that processes happen to have files open on (a network filesystem whose server is gone).
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::libc;
 
 use super::Device;
-use super::device::open;
+use super::device::{Held, open};
 use crate::mounts::{DevNo, Mounts};
 use crate::sysfs;
 
-/// Everything that uses a device, one phrase each; empty only when every look found nothing.
+/// What uses a device.
+#[derive(Debug)]
+pub(crate) enum Use {
+    /// Nothing; it is claimed as long as it is held, so that no superblock can be made of it.
+    None(Held),
+    /// One phrase for each user.
+    By(Vec<String>),
+}
+
+/// Claims a device if every look finds nothing that uses it.
 ///
-/// Mounts of this and of the host's mount namespace, holders in sysfs, loop devices over it, open files of every
-/// process, and at last an exclusive open, which fails while any superblock lives, in any namespace.
-pub(crate) fn users_of(device: &Device) -> io::Result<Vec<String>> {
+/// Mounts of this and of the host's mount namespace, holders in sysfs, loop devices over it, an exclusive open, which
+/// fails while any superblock lives in any namespace, and, with that claim in hand, open files of every process.
+pub(crate) fn claim(device: &Device) -> io::Result<Use> {
     let mut users = Vec::new();
     for table in ["/proc/self/mountinfo", "/proc/1/mountinfo"] {
         let mounts = Mounts::parse(&fs::read(table)?).map_err(io::Error::other)?;
@@ -32,27 +42,27 @@ pub(crate) fn users_of(device: &Device) -> io::Result<Vec<String>> {
     users.extend(holders.into_iter().map(|name| format!("held by {name}")));
     let loops = sysfs::loops_over(&device.node)?;
     users.extend(loops.into_iter().map(|name| format!("behind {name}")));
-    users.extend(opened_by(device.number)?);
-    // Only after the others: they say who it is.
-    if users.is_empty() && !opens_exclusively(device)? {
-        users.push(
+    let claimed = match open(device, libc::O_EXCL | libc::O_NONBLOCK) {
+        Ok(file) => Some(file),
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => None,
+        Err(error) => return Err(error),
+    };
+    users.extend(opened_by(device.number, claimed.as_ref())?);
+    match claimed {
+        Some(file) if users.is_empty() => return Ok(Use::None(Held::new(file, device))),
+        // Only when nobody else is to be named.
+        None if users.is_empty() => users.push(
             "in use by the kernel (a mount of another namespace, or one that is still being taken off)"
                 .to_owned(),
-        );
+        ),
+        Some(_) | None => {}
     }
-    Ok(users)
-}
-
-fn opens_exclusively(device: &Device) -> io::Result<bool> {
-    match open(device, libc::O_EXCL | libc::O_NONBLOCK) {
-        Ok(_) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(Use::By(users))
 }
 
 /// Processes that have the device open: QEMU opens raw block without O_EXCL.
-fn opened_by(number: DevNo) -> io::Result<Vec<String>> {
+fn opened_by(number: DevNo, except: Option<&File>) -> io::Result<Vec<String>> {
+    let own = except.map(|file| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
     let mut users = Vec::new();
     for process in fs::read_dir("/proc")? {
         let process = process?.path();
@@ -70,6 +80,9 @@ fn opened_by(number: DevNo) -> io::Result<Vec<String>> {
                 Err(error) if has_ended(&error) => break,
                 Err(error) => return Err(error),
             };
+            if own.as_deref().is_some_and(|own| open_file.path() == Path::new(own)) {
+                continue;
+            }
             if block_device_behind(&open_file.path()) == Some(number) {
                 let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
                 users.push(format!("open in process {pid} ({})", name.trim_end()));

@@ -72,7 +72,7 @@ fn told(op: &Operation, want: &Publish, failure: &Failure, began: bool) -> Fault
 
 async fn observe(op: &Operation, want: &Publish) -> Result<Seen, Failure> {
     let entry = op.entry().await?;
-    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
+    let sessions = op.sessions(entry.as_ref(), &want.stage.connection.addresses).await?;
     let session = sessions.into_iter().find(|session| session.nqn == want.stage.connection.nqn);
     let live = session.as_ref().is_some_and(|session| session.state == State::Live);
     let device = session.and_then(|session| session.device);
@@ -197,9 +197,9 @@ pub(crate) async fn ensure_unpublished(op: &Operation, target: &KubeletPath) -> 
 async fn foreign(op: &Operation, mounts: &Mounts, target: &KubeletPath) -> Result<Option<String>, Failure> {
     let path = target.to_path();
     let Some(mount) = mounts.top(&path) else { return Ok(None) };
-    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
-    let mut devices = sessions.iter().filter_map(|session| session.device.as_ref());
     let entry = op.entry().await?;
+    let sessions = op.sessions(entry.as_ref(), &[]).await?;
+    let mut devices = sessions.iter().filter_map(|session| session.device.as_ref());
     let recorded = entry.as_ref().is_some_and(|entry| {
         entry.device_number() == Some(mount.device)
             || entry.targets.contains_key(&path.to_string_lossy().into_owned())

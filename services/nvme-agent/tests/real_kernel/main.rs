@@ -8,6 +8,7 @@ mod fencing;
 mod formatting;
 mod growing;
 mod life;
+mod ownership;
 mod publishing;
 mod restart;
 mod world;
