@@ -73,14 +73,15 @@ pub(crate) struct Tool {
 }
 
 /// Every tool that may be run.
-pub(crate) const TOOLS: [Tool; 8] =
-    [BLKID, MKFS_EXT4, E2FSCK, RESIZE2FS, MKFS_XFS, XFS_GROWFS, MKFS_BTRFS, BTRFS];
+pub(crate) const TOOLS: [Tool; 9] =
+    [BLKID, MKFS_EXT4, E2FSCK, RESIZE2FS, MKFS_XFS, XFS_GROWFS, XFS_REPAIR, MKFS_BTRFS, BTRFS];
 /// Looks for signatures.
 pub(crate) const BLKID: Tool = tool("blkid", "util-linux");
 const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
 const E2FSCK: Tool = tool("e2fsck", "e2fsprogs");
 const RESIZE2FS: Tool = tool("resize2fs", "e2fsprogs");
 const MKFS_XFS: Tool = tool("mkfs.xfs", "xfsprogs");
+const XFS_REPAIR: Tool = tool("xfs_repair", "xfsprogs");
 const XFS_GROWFS: Tool = tool("xfs_growfs", "xfsprogs");
 const MKFS_BTRFS: Tool = tool("mkfs.btrfs", "btrfs-progs");
 const BTRFS: Tool = tool("btrfs", "btrfs-progs");
@@ -197,8 +198,27 @@ pub(crate) fn signature(exit: i32, output: &str) -> Signature {
     }
 }
 
-/// Bytes at the start of a device that [`ext4_size`] needs.
-pub(crate) const SUPERBLOCK_BYTES: usize = 4096;
+/// Looks through an unmounted filesystem and changes nothing.
+pub(crate) fn look_through(kind: Kind) -> Command {
+    match kind {
+        Kind::Ext4 => command(E2FSCK, &["-f", "-n"], HELD),
+        Kind::Xfs => command(XFS_REPAIR, &["-n"], HELD),
+        Kind::Btrfs => command(BTRFS, &["check", "--readonly"], HELD),
+    }
+}
+
+/// Bytes at the start of a device that [`ext4_size`] and [`is_finished`] need.
+pub(crate) const SUPERBLOCK_BYTES: usize = 68 * 1024;
+
+/// True when mkfs has written what it writes last. Each tool keeps its superblock from being taken for a good one until
+/// then: ext4 has no magic (at 1080), xfs is marked as in progress (at 126), btrfs has another magic (at 65600).
+pub(crate) fn is_finished(kind: Kind, start: &[u8]) -> bool {
+    match kind {
+        Kind::Ext4 => ext4_size(start).is_some(),
+        Kind::Xfs => start.starts_with(b"XFSB") && start.get(126) == Some(&0),
+        Kind::Btrfs => start.get(65600..65608) == Some(b"_BHRfS_M"),
+    }
+}
 
 /// Size of an ext4 filesystem according to its superblock (ext4 disk layout: superblock at 1024, magic at +56,
 /// blocks at +4 and +336, block size at +24, incompatible features at +96).
@@ -259,6 +279,22 @@ mod tests {
         start[1024 + 24..1024 + 28].copy_from_slice(&99u32.to_le_bytes());
         assert_eq!(ext4_size(&start), None);
         assert_eq!(ext4_size(&start[..1500]), None);
+    }
+
+    #[test]
+    fn a_superblock_that_mkfs_has_not_finished_is_not_that_of_a_whole_filesystem() {
+        let mut start = vec![0u8; SUPERBLOCK_BYTES];
+        for kind in [Kind::Ext4, Kind::Xfs, Kind::Btrfs] {
+            assert!(!is_finished(kind, &start) && !is_finished(kind, &[]), "{kind}");
+        }
+        start[..4].copy_from_slice(b"XFSB");
+        assert!(is_finished(Kind::Xfs, &start));
+        start[126] = 1;
+        assert!(!is_finished(Kind::Xfs, &start), "in progress");
+        start[65600..65608].copy_from_slice(b"!BHRfS_M");
+        assert!(!is_finished(Kind::Btrfs, &start), "the magic of one that is being made");
+        start[65600..65608].copy_from_slice(b"_BHRfS_M");
+        assert!(is_finished(Kind::Btrfs, &start));
     }
 
     #[test]

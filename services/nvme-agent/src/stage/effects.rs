@@ -12,7 +12,7 @@ use crate::filesystem;
 use crate::journal::{Entry, Filled, Format};
 use crate::kernel::device::Held;
 use crate::kernel::host::Host;
-use crate::kernel::{ConnectError, Device, Session};
+use crate::kernel::{ConnectError, Device, KernelError, Session};
 use crate::node::Operation;
 use crate::paths::KubeletPath;
 use crate::request::{Access, FilesystemWish, Stage};
@@ -64,6 +64,42 @@ pub(crate) async fn probe(op: &Operation, seen: &Seen, learned: &mut Learned) ->
 /// Makes the kernel refuse writes to the device.
 pub(crate) async fn protect(op: &Operation, seen: &Seen) -> Result<(), Failure> {
     op.host.protect(&device(seen)?).await.map_err(Failure::kernel("write-protecting the device"))
+}
+
+/// Looks whether a filesystem is whole: by what mkfs writes last of all, and by the check that changes nothing.
+pub(crate) async fn verify(
+    op: &Operation,
+    want: &Stage,
+    seen: &Seen,
+    learned: &mut Learned,
+) -> Result<(), Failure> {
+    let kind = wish(want)?.kind;
+    let held = hold(op, session(seen)?).await?;
+    let span = tracing::info_span!("verify", volume.id = %op.handle, device = %held.device().node.display(), filesystem = %kind);
+    let whole = is_whole(op, &held, kind).instrument(span).await;
+    op.host.release(held).await;
+    learned.whole = Some(whole.map_err(Failure::kernel("looking whether the filesystem is whole"))?);
+    Ok(())
+}
+
+/// Else why not.
+async fn is_whole(
+    op: &Operation,
+    held: &Held,
+    kind: filesystem::Kind,
+) -> Result<Result<(), String>, KernelError> {
+    match op.host.read_ends(held).await? {
+        Err(error) => return Ok(Err(format!("its start could not be read: {error}"))),
+        Ok(ends) if !filesystem::is_finished(kind, &ends.start) => {
+            return Ok(Err("mkfs had not ended".to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match op.host.run_on(held, &filesystem::look_through(kind)).await {
+        Ok(_) => Ok(Ok(())),
+        Err(KernelError::Tool { said, .. }) => Ok(Err(said)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the filesystem, and writes down that it is whole.

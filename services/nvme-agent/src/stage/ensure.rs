@@ -126,6 +126,7 @@ async fn act(
         Step::Connect => effects::connect(op, want).await,
         Step::Protect => effects::protect(op, seen).await,
         Step::Probe => effects::probe(op, seen, learned).await,
+        Step::Verify => effects::verify(op, want, seen, learned).await,
         Step::RecordAttempt => op.amend(|entry| entry.format = Format::Attempt).await,
         Step::Format { again } => effects::format(op, want, seen, *again, learned).await,
         Step::Acknowledge => effects::acknowledge(op, want).await,

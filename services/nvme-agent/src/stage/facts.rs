@@ -21,6 +21,8 @@ pub(crate) struct Learned {
     pub(crate) content: Option<plan::Content>,
     /// The backend's own answer.
     pub(crate) backend: Option<BackendFacts>,
+    /// Whether it was proven to be whole.
+    pub(crate) whole: Option<Result<(), String>>,
     /// True once the filesystem was checked.
     pub(crate) checked: bool,
     /// True once a filesystem was made.
@@ -43,7 +45,7 @@ impl Learned {
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !same {
-            (self.content, self.checked) = (None, false);
+            (self.content, self.whole, self.checked) = (None, None, false);
         }
         self.device = now;
     }
@@ -104,6 +106,7 @@ pub(crate) async fn observe(op: &Operation, want: &Stage, learned: &mut Learned)
         staging: staging_fact(&mounts, want, session.as_ref(), other.as_ref(), entry.as_ref()),
         content: learned.content.clone(),
         backend: learned.backend.clone(),
+        whole: learned.whole.clone(),
         checked: learned.checked,
         may_grow: may_grow(op, want).await?,
     };

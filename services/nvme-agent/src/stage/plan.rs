@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) content: Option<Content>,
     /// The backend's own answer, if it was asked during this call.
     pub(crate) backend: Option<BackendFacts>,
+    /// Whether the filesystem was proven to be whole during this call; else why it is not.
+    pub(crate) whole: Option<Result<(), String>>,
     /// True when the filesystem was checked during this call.
     pub(crate) checked: bool,
     /// True when this process may grow it while it is mounted.
@@ -173,6 +175,8 @@ pub(crate) enum Step {
         /// True when something of our own attempt may be there.
         again: bool,
     },
+    /// Prove that a filesystem the appliance does not know of is whole, and not what an interrupted mkfs has left.
+    Verify,
     /// Tell the backend that the volume holds a filesystem now.
     Acknowledge,
     /// Check the unmounted filesystem.
@@ -200,6 +204,7 @@ impl Step {
                 | Self::AwaitLive
                 | Self::AwaitDevice
                 | Self::Probe
+                | Self::Verify
                 | Self::Done
                 | Self::Refuse(_)
         )
@@ -356,7 +361,12 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
         (Content::Filesystem(_, _), Format::None | Format::Made)
             if facts.backend.as_ref().is_some_and(|backend| !backend.formatted) =>
         {
-            Step::Acknowledge
+            // A signature alone proves nothing: mkfs writes it before it has ended.
+            match &facts.whole {
+                None => Step::Verify,
+                Some(Ok(())) => Step::Acknowledge,
+                Some(Err(why)) => Step::Refuse(Refusal::Format(not_whole(kind, why))),
+            }
         }
         (Content::Filesystem(Kind::Ext4, size), _) if !want.read_only => {
             if size.is_none_or(|size| is_smaller(size, device.size)) {
@@ -369,6 +379,12 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
         }
         (Content::Filesystem(_, _), _) => Step::Mount,
     }
+}
+
+fn not_whole(kind: Kind, why: &str) -> String {
+    format!(
+        "the appliance has no record of a filesystem, and the {kind} on it is not whole ({why}), perhaps the remains of a format that was cut short. If it holds nothing, wipe it; if it does, repair it, and record it as formatted on the appliance"
+    )
 }
 
 /// A filesystem ends at a multiple of its block size.

@@ -243,3 +243,22 @@ async fn a_device_is_looked_at_once_more_right_before_it_would_be_formatted() {
     }
     assert!(node.stage(node.stage_request(&world, filesystem("ext4"))).await.expect("staged").formatted);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filesystem_that_was_only_half_made_is_never_recorded_as_one() {
+    // What is wiped lies outside the superblock, except for xfs' own mark of one that is being made.
+    for (kind, at, bytes) in [
+        ("xfs", 126, vec![1]),
+        ("xfs", 512, vec![0; 1024]),
+        ("ext4", 4096, vec![0; 8192]),
+        ("btrfs", MIB, vec![0; 64 << 20]),
+    ] {
+        let Some(world) = World::new("half made").await else { return };
+        let mut node = world.node("node-a").await;
+        let tool = format!("mkfs.{kind}");
+        assert!(Command::new(&tool).args(["-q"]).arg(world.image()).status().expect("mkfs").success());
+        world.scribble(at, &bytes);
+        let fault = refused(&world, &mut node, filesystem(kind), Reason::FormatRefused).await;
+        assert!(!world.others.known().formatted, "{kind}: {fault}");
+    }
+}

@@ -42,6 +42,7 @@ fn provably_blank() -> Facts {
         staging: Staging::Clear,
         content: Some(Content::Blank),
         backend: Some(backend()),
+        whole: None,
         checked: false,
         may_grow: true,
     }
@@ -131,13 +132,14 @@ fn every(mut check: impl FnMut(&Want, &Facts)) {
             for content in contents() {
                 for backend in backends() {
                     for staging in stagings() {
-                        for (other, checked, may_grow) in [
-                            (None, false, true),
-                            (None, true, false),
-                            (older(true), false, true),
-                            (older(false), false, true),
-                            (Some(Other { epoch: epoch(4), live: true }), false, true),
-                            (Some(Other { epoch: epoch(4), live: false }), false, true),
+                        for (other, whole, checked, may_grow) in [
+                            (None, None, false, true),
+                            (None, Some(Err("torn".to_owned())), false, true),
+                            (None, Some(Ok(())), true, false),
+                            (older(true), None, false, true),
+                            (older(false), None, false, true),
+                            (Some(Other { epoch: epoch(4), live: true }), None, false, true),
+                            (Some(Other { epoch: epoch(4), live: false }), None, false, true),
                         ] {
                             let facts = Facts {
                                 journal: journal.clone(),
@@ -146,6 +148,7 @@ fn every(mut check: impl FnMut(&Want, &Facts)) {
                                 staging: staging.clone(),
                                 content: content.clone(),
                                 backend: backend.clone(),
+                                whole: whole.clone(),
                                 checked,
                                 may_grow,
                             };
@@ -294,6 +297,16 @@ fn nothing_is_mounted_before_the_backend_knows_of_a_filesystem_we_made() {
 }
 
 #[test]
+fn a_signature_alone_never_makes_the_appliance_record_a_filesystem() {
+    every(|want, facts| {
+        if plan(want, facts) == Step::Acknowledge {
+            let Journal::Entry(entry) = &facts.journal else { panic!("recorded first") };
+            assert!(entry.format == Format::Made || facts.whole == Some(Ok(())), "{facts:?}");
+        }
+    });
+}
+
+#[test]
 fn a_session_is_cut_only_when_it_is_not_live_and_the_backend_says_that_it_is_fenced() {
     every(|want, facts| {
         if plan(want, facts) == Step::CutOlder {
@@ -331,6 +344,7 @@ fn done(want: &Want, facts: &mut Facts, step: &Step) {
             change(facts, &|entry| entry.format = Format::Made);
             facts.content = Some(Content::Filesystem(want.filesystem.expect("one"), Some(SIZE)));
         }
+        Step::Verify => facts.whole = Some(Ok(())),
         Step::Acknowledge => change(facts, &|entry| entry.format = Format::Acknowledged),
         Step::Check => facts.checked = true,
         Step::GrowUnmounted => {
