@@ -163,6 +163,10 @@ fn publish_refused(refusal: &PublishRefusal) -> (Reason, String) {
             Reason::InvalidArgument,
             format!("target_path: {what} lies there; allowed is nothing, or what an earlier call made"),
         ),
+        PublishRefusal::WritableDevice => (
+            Reason::Incompatible,
+            "it is a block volume attached for writing, and a mount cannot keep a pod from writing to a device: attach it with a reader access mode instead".to_owned(),
+        ),
         PublishRefusal::NoParent => (
             Reason::InvalidArgument,
             "target_path: the folder above it does not exist; kubelet makes it".to_owned(),

@@ -302,8 +302,9 @@ impl Journal {
     }
 
     fn set_aside(&self, path: &Path) -> Result<(), JournalError> {
-        let number = self.torn(path)?.len();
-        let aside = path.with_extension(format!("json.{number}.torn"));
+        let aside = |number: usize| path.with_extension(format!("json.{number}.torn"));
+        // Somebody may have looked at some and removed them.
+        let aside = (0..).map(aside).find(|aside| !aside.exists()).unwrap_or_else(|| aside(0));
         fs::rename(path, &aside).map_err(|source| failed("set aside", path, source))?;
         tracing::error!(entry = %aside.display(), "journal entry cannot be understood and was set aside; look at it, then remove it");
         self.sync_folder().map_err(|source| failed("set aside", path, source))

@@ -9,7 +9,6 @@
 //! all is as before the call. Absent on purpose: retries across calls, knowledge of Kubernetes, and any way to end a
 //! session that carries something, other than a former owner's.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use chassis::StartError;
 use chassis::admin::{self, AdminListener};
 use chassis::channel::Upstream;
 use chassis::deadline::Deadline;
-use chassis::health::{Condition, Health};
+use chassis::health::Health;
 use chassis::server::{Listener, Server};
 use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
@@ -30,6 +29,7 @@ use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
 use crate::kernel::loopback::Loopback;
+use crate::lacks::Lacks;
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -47,6 +47,7 @@ mod fault;
 mod filesystem;
 mod journal;
 mod kernel;
+mod lacks;
 mod lanes;
 mod metrics;
 mod mounts;
@@ -67,8 +68,6 @@ pub use paths::KubeletDir;
 
 /// How often certificates are looked at.
 const TLS_CHECK: Duration = Duration::from_secs(60);
-/// How often it is looked whether the node has what it needs.
-const NODE_CHECK: Duration = Duration::from_secs(10);
 /// How long adopting what earlier processes left may take.
 const ADOPT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -124,12 +123,9 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         let shutdown = shutdown.clone();
         background.spawn(async move { tls.watch(TLS_CHECK, shutdown).await });
     }
-    background.spawn(check_node(
-        Arc::clone(&kernel),
-        config.kubelet.as_path().to_owned(),
-        condition,
-        shutdown.clone(),
-    ));
+    let lacks = Lacks::new(Arc::clone(&kernel), config.kubelet.as_path().to_owned(), reporter.clone());
+    lacks.register(&mut registry);
+    background.spawn(lacks.clone().watch(condition, shutdown.clone()));
     background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
     // Events of the last operations are told after the last operation has ended.
     let (sending_stop, sending_until) = Shutdown::manual();
@@ -178,22 +174,5 @@ async fn open_kernel(config: &Config, lanes: &Lanes) -> Result<Arc<dyn Kernel>, 
 async fn serve_admin(listener: AdminListener, registry: Registry, health: Health, shutdown: Shutdown) {
     if let Err(error) = admin::serve(listener, Arc::new(registry), health, shutdown).await {
         tracing::error!(%error, "admin port failed");
-    }
-}
-
-/// Says what the node lacks: once for a tool, and as long as it is so for what every volume needs.
-async fn check_node(kernel: Arc<dyn Kernel>, kubelet: PathBuf, condition: Condition, shutdown: Shutdown) {
-    for tool in filesystem::TOOLS.into_iter().filter(|tool| !kernel::exec::is_installed(*tool)) {
-        tracing::warn!(tool = tool.name, package = tool.package, "tool is not installed on this node");
-    }
-    let mut ticks = tokio::time::interval(NODE_CHECK);
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            _ = ticks.tick() => {}
-        }
-        let missing = kernel.missing(&kubelet).await;
-        let grave: Vec<_> = missing.into_iter().filter(|lack| lack.grave).map(|lack| lack.why).collect();
-        if grave.is_empty() { condition.ready() } else { condition.not_ready(grave.join("; ")) }
     }
 }

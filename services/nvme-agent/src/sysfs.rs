@@ -181,6 +181,7 @@ fn namespace_below(folder: &Path, nsid: u32) -> io::Result<Option<Device>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn write(path: PathBuf, text: &str) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -222,6 +223,45 @@ mod tests {
         let device = namespace(sys, &all[0], 1).expect("readable").expect("there");
         assert_eq!((device.node.to_str(), device.size.bytes()), (Some("/dev/nvme0n2"), 1 << 20));
         assert_eq!(namespace(sys, &all[1], 1).expect("readable"), None, "nothing of another subsystem");
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_read_back_whatever_else_the_kernel_writes_beside_it(
+            ip in any::<std::net::IpAddr>(),
+            port in 1u16..,
+            rest in "(,[a-z_]{1,12}=[0-9a-f.:]{0,20}){0,3}",
+        ) {
+            // Only ours is named so.
+            prop_assume!(!rest.contains("traddr=") && !rest.contains("trsvcid="));
+            let text = format!("traddr={ip},trsvcid={port}{rest}\n");
+            prop_assert_eq!(address(&text), Some(SocketAddr::new(ip, port)));
+        }
+
+        #[test]
+        fn no_text_makes_an_address_that_is_not_written_in_it(text in "\\PC{0,80}") {
+            if let Some(found) = address(&text) {
+                prop_assert!(text.contains("traddr=") && text.contains(&found.port().to_string()));
+            }
+        }
+
+        #[test]
+        fn whatever_sysfs_holds_a_controller_is_left_out_or_an_error_and_never_another_one(
+            fields in proptest::collection::vec(proptest::option::of("[ -~]{0,40}"), 5),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let names = ["transport", "subsysnqn", "state", "address", "cntlid"];
+            for (name, text) in names.iter().zip(&fields) {
+                if let Some(text) = text {
+                    write(folder.path().join("class/nvme/nvme0").join(name), text);
+                }
+            }
+            for found in controllers(folder.path()).expect("readable") {
+                prop_assert_eq!(fields[0].as_deref().map(str::trim_end), Some("tcp"));
+                prop_assert_eq!(fields[1].as_deref().map(str::trim_end), Some(found.subsystem.as_str()));
+                prop_assert_eq!(found.state == State::Live, fields[2].as_deref().map(str::trim_end) == Some("live"));
+            }
+        }
     }
 
     #[test]

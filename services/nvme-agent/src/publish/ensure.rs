@@ -34,6 +34,7 @@ pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(
         block: want.stage.access == Access::Block,
         // What is staged read-only cannot be more than that.
         read_only: want.read_only || want.stage.read_only(),
+        writable: !want.stage.connection.read_only,
         exclusive: want.exclusive,
     };
     let mut began = false;

@@ -7,6 +7,8 @@ pub(crate) struct Want {
     pub(crate) block: bool,
     /// True when the pod may only read.
     pub(crate) read_only: bool,
+    /// True when this node may write to the volume: a read-only bind does not keep anybody from writing to a device.
+    pub(crate) writable: bool,
     /// True when no other target may exist.
     pub(crate) exclusive: bool,
 }
@@ -76,6 +78,8 @@ pub(crate) enum Refusal {
     WrongKind(String),
     /// There is no folder to make it in.
     NoParent,
+    /// A device that this node may write to cannot be shown read-only.
+    WritableDevice,
     /// It is published there the other way.
     PublishedOtherwise {
         /// How.
@@ -105,6 +109,9 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
 
 /// What stands in the way, before anything is made.
 fn refuse(want: &Want, facts: &Facts) -> Option<Refusal> {
+    if want.block && want.read_only && want.writable {
+        return Some(Refusal::WritableDevice);
+    }
     let published = matches!(facts.target, Target::Volume { .. });
     if want.exclusive && !facts.others.is_empty() && !published {
         return Some(Refusal::Exclusive(facts.others.clone()));
@@ -151,7 +158,9 @@ mod tests {
                     for (staged, others) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
                         let others = vec!["/k/other".to_owned(); others];
                         let facts = Facts { staged, target: target.clone(), recorded, others };
-                        all.push((Want { block, read_only, exclusive }, facts));
+                        for writable in flags {
+                            all.push((Want { block, read_only, writable, exclusive }, facts.clone()));
+                        }
                     }
                 }
             }
@@ -189,12 +198,23 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_can_be_written_to_is_never_called_read_only() {
+        for (want, facts) in
+            all().into_iter().filter(|(want, _)| want.block && want.read_only && want.writable)
+        {
+            assert_eq!(plan(&want, &facts), Step::Refuse(Refusal::WritableDevice), "{facts:?}");
+        }
+    }
+
+    #[test]
     fn a_volume_for_one_user_is_refused_before_anything_is_made() {
         let second = |(want, facts): &(Want, Facts)| {
             want.exclusive && !facts.others.is_empty() && !matches!(facts.target, Target::Volume { .. })
         };
         for (want, facts) in all().into_iter().filter(second) {
-            assert!(matches!(plan(&want, &facts), Step::Refuse(Refusal::Exclusive(_))), "{facts:?}");
+            let refused =
+                matches!(plan(&want, &facts), Step::Refuse(Refusal::Exclusive(_) | Refusal::WritableDevice));
+            assert!(refused, "{facts:?}");
         }
     }
 

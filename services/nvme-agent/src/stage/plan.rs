@@ -410,7 +410,7 @@ fn plan_format(want: &Want, facts: &Facts, entry: &Entry, device: &Device, again
 
 fn missing_proof_here(want: &Want, facts: &Facts, entry: &Entry) -> Option<&'static str> {
     if want.read_only {
-        Some("it is to be used read-only")
+        Some("it is blank and to be used read-only: write to it first, through an access mode that may write")
     } else if entry.torn_beside || facts.journal == Journal::Torn {
         Some(
             "an entry of this node's journal was damaged, so it is not known whether the volume was ever in use here",

@@ -8,6 +8,7 @@ mod fencing;
 mod formatting;
 mod growing;
 mod life;
+mod matrix;
 mod ownership;
 mod publishing;
 mod restart;
