@@ -60,9 +60,10 @@ fn conclude(failure: &Failure) -> (Reason, String) {
             Reason::IdentityMismatch,
             format!("{failure}; nothing was touched. Find out who connected it, and compare the appliances"),
         ),
-        Failure::StillUsed(_) => {
-            (Reason::NodeOperationFailed, format!("{failure}; end what uses it, its session is kept"))
-        }
+        Failure::StillUsed(_) => (
+            Reason::NodeOperationFailed,
+            format!("{failure}; end what uses it. It was neither formatted nor disconnected"),
+        ),
         Failure::StillPublished(_) => (Reason::StillAttached, format!("{failure}; unpublish it first")),
         Failure::StagingForeign(_) => (Reason::Incompatible, format!("{failure}; unmount it first")),
         Failure::Kernel { source, .. } => (of_kernel(source), chain(failure)),

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use proto::id::VolumeHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::mounts::{DevNo, Mount};
+use crate::kernel::Device;
+use crate::mounts::{DevNo, Mount, Mounts};
 use crate::request::{Access, Claim, Connection, Stage};
 
 /// Version of the entries this code writes; others are set aside.
@@ -110,10 +111,29 @@ pub(crate) struct Filled {
 }
 
 /// One publication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Target {
     /// True when the pod may only read.
     pub(crate) read_only: bool,
+    /// `major:minor` of the device that is shown there.
+    #[serde(default)]
+    pub(crate) device: Option<String>,
+    /// Its node.
+    #[serde(default)]
+    pub(crate) node: Option<PathBuf>,
+}
+
+impl Target {
+    /// Of a device.
+    pub(crate) fn of(device: &Device, read_only: bool) -> Self {
+        Self { read_only, device: Some(device.number.to_string()), node: Some(device.node.clone()) }
+    }
+
+    /// True when this mount is the publication that was written down, whether its device is still there or not.
+    pub(crate) fn is(&self, mount: &Mount) -> bool {
+        let number = self.device.as_deref().and_then(|number| number.parse().ok());
+        matches!((number, &self.node), (Some(number), Some(node)) if mount.is_of(number, node))
+    }
 }
 
 /// Most addresses an entry keeps; the oldest go first.
@@ -183,6 +203,15 @@ impl Entry {
                     && (self.device_number() == Some(mount.device) || kind == "btrfs" && of_node)
             }
         }
+    }
+
+    /// Where one of its recorded publications is mounted.
+    pub(crate) fn published(&self, mounts: &Mounts) -> impl Iterator<Item = PathBuf> {
+        let there = |(path, target): (&String, &Target)| {
+            let path = PathBuf::from(path);
+            mounts.top(&path).is_some_and(|mount| target.is(mount)).then_some(path)
+        };
+        self.targets.iter().filter_map(there)
     }
 
     /// True when it stands for the same use at the same path.

@@ -24,7 +24,7 @@ use prometheus_client::registry::Registry;
 use proto::rds::node::v1::node_storage_server::NodeStorageServer;
 
 use crate::events::Reporter;
-use crate::facts::Backend;
+use crate::facts::Remote;
 use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
@@ -50,6 +50,8 @@ mod kernel;
 mod lacks;
 mod lanes;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod mounts;
 mod node;
 mod options;
@@ -112,7 +114,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let upstream = |name, endpoint: &chassis::channel::Endpoint| {
         Upstream::new(name, endpoint.clone(), config.tls.clone()).map_err(StartError::failed)
     };
-    let backend = Backend::new(upstream("rds-backend", &config.backend)?.channel(), config.node_id.clone());
+    let backend = Remote::new(upstream("rds-backend", &config.backend)?.channel(), config.node_id.clone());
     let relay = config.relay.as_ref().map(|endpoint| upstream("event-relay", endpoint)).transpose()?;
     let (reporter, sending) = Reporter::new(config.node_name.clone());
     let metrics = Metrics::register(&mut registry, &lanes, &reporter);
@@ -134,7 +136,17 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let grace = config.grace;
     let tasks = Tasks::new();
     tracing::info!(node.name = config.node_name, kernel = kernel.name(), "node");
-    let node = Node { config, kernel: Arc::clone(&kernel), lanes, journal, backend, reporter, metrics };
+    let machine = Arc::new(lanes.clone());
+    let node = Node {
+        config,
+        kernel: Arc::clone(&kernel),
+        lanes,
+        machine,
+        journal,
+        backend: Arc::new(backend),
+        reporter,
+        metrics,
+    };
     let service = Service::new(Arc::new(node), tasks.clone());
     let served = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)

@@ -12,7 +12,7 @@ use crate::events::Reporter;
 use crate::facts::Backend;
 use crate::failure::Failure;
 use crate::journal::{Entry, Journal, JournalError, Recall};
-use crate::kernel::host::Host;
+use crate::kernel::host::{Host, Machine};
 use crate::kernel::{Kernel, KernelError, Session, volume_of};
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
@@ -37,8 +37,9 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) lanes: Lanes,
+    pub(crate) machine: Arc<dyn Machine>,
     pub(crate) journal: Journal,
-    pub(crate) backend: Backend,
+    pub(crate) backend: Arc<dyn Backend>,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Metrics,
 }
@@ -49,13 +50,13 @@ pub(crate) struct Operation {
     pub(crate) node: Arc<Node>,
     pub(crate) handle: VolumeHandle,
     pub(crate) deadline: Deadline,
-    pub(crate) host: Host,
+    pub(crate) host: Arc<dyn Host>,
 }
 
 impl Operation {
     /// Begins one.
     pub(crate) fn new(node: &Arc<Node>, handle: VolumeHandle, deadline: Deadline) -> Self {
-        let host = Host::new(&node.lanes, handle.to_string(), deadline);
+        let host = node.machine.host(handle.to_string(), deadline);
         Self { node: Arc::clone(node), handle, deadline, host }
     }
 

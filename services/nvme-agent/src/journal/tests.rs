@@ -23,6 +23,10 @@ pub(crate) fn want(epoch: u64, kind: Option<Kind>) -> Stage {
     }
 }
 
+fn target(read_only: bool) -> Target {
+    Target { read_only, device: Some("259:3".to_owned()), node: Some("/dev/nvme0n1".into()) }
+}
+
 fn journal() -> (tempfile::TempDir, Journal) {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = Journal::open(&folder.path().join("deep/journal")).expect("a journal");
@@ -35,7 +39,7 @@ fn what_was_recorded_is_recalled_by_another_process_until_it_is_forgotten() {
     let want = want(3, Some(Kind::Xfs));
     assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Nothing);
     let mut entry = Entry::begin(&want, None);
-    entry.targets.insert("/k/t".to_owned(), Target { read_only: true });
+    entry.targets.insert("/k/t".to_owned(), target(true));
     entry.format = Format::Attempt;
     journal.record(&want.handle, &entry).expect("written");
     let again = Journal::open(&journal.folder).expect("a journal");
@@ -74,7 +78,7 @@ fn a_new_epoch_keeps_what_this_node_knows_and_forgets_the_attempt() {
     let mut earlier = Entry::begin(&first, None);
     earlier.format = Format::Attempt;
     earlier.ever_staged = true;
-    earlier.targets.insert("/k/t".to_owned(), Target { read_only: false });
+    earlier.targets.insert("/k/t".to_owned(), target(false));
     let next = Entry::begin(&want(4, Some(Kind::Ext4)), Some(&earlier));
     assert_eq!((next.format, next.ever_staged, next.staged), (Format::None, true, false));
     assert_eq!(next.targets, earlier.targets);
@@ -135,7 +139,7 @@ proptest! {
     fn every_entry_is_read_back_as_it_was_written(epoch in 1u64..4_000_000_000, path in "/[ -~]{1,60}", read_only: bool, staged: bool, device in proptest::option::of("[0-9]{1,3}:[0-9]{1,7}")) {
         let (_keep, journal) = journal();
         let want = want(3, Some(Kind::Btrfs));
-        let targets = BTreeMap::from([(path.clone(), Target { read_only })]);
+        let targets = BTreeMap::from([(path.clone(), target(read_only))]);
         let entry = Entry { epoch, staging_path: path, targets, staged, device, ..Entry::begin(&want, None) };
         journal.record(&want.handle, &entry).expect("written");
         prop_assert_eq!(journal.recall(&want.handle).expect("readable"), Recall::Entry(Box::new(entry)));

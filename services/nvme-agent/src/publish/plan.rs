@@ -20,7 +20,7 @@ pub(crate) struct Facts {
     pub(crate) staged: bool,
     /// What is at the target path.
     pub(crate) target: Target,
-    /// How the journal says it is published there: read-only or not.
+    /// How the journal says that this device is published there: read-only or not.
     pub(crate) recorded: Option<bool>,
     /// Other targets of the volume on this node.
     pub(crate) others: Vec<String>,
@@ -44,6 +44,8 @@ pub(crate) enum Target {
         /// True when it can only be read there.
         read_only: bool,
     },
+    /// The volume, over a device it no longer has.
+    Stale,
     /// Something else is mounted there.
     Foreign(String),
 }
@@ -53,6 +55,8 @@ pub(crate) enum Target {
 pub(crate) enum Step {
     /// Stage it.
     Stage,
+    /// Take off what shows a device the volume no longer has.
+    UnmountStale,
     /// Write down what is about to be done.
     Record,
     /// Make the folder or the file.
@@ -95,12 +99,18 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
     if !facts.staged {
         return Step::Stage;
     }
+    // Before the journal forgets which device that was.
+    if facts.target == Target::Stale {
+        return Step::UnmountStale;
+    }
     if facts.recorded.is_none() {
         return Step::Record;
     }
     match &facts.target {
         Target::Absent | Target::NoParent => Step::MakeTarget,
-        Target::Folder | Target::EmptyFile | Target::Other(_) | Target::Foreign(_) => Step::Bind,
+        Target::Folder | Target::EmptyFile | Target::Other(_) | Target::Stale | Target::Foreign(_) => {
+            Step::Bind
+        }
         // Of a read-only wish the bind may have been made and the remount not.
         Target::Volume { read_only: false } if want.read_only => Step::MakeReadOnly,
         Target::Volume { .. } => Step::Done,
@@ -129,7 +139,9 @@ fn refuse(want: &Want, facts: &Facts) -> Option<Refusal> {
         (Target::Volume { read_only: true }, _) if !want.read_only => {
             Some(Refusal::PublishedOtherwise { read_only: true })
         }
-        (Target::Volume { .. } | Target::Absent | Target::Folder | Target::EmptyFile, _) => None,
+        (Target::Volume { .. } | Target::Absent | Target::Folder | Target::EmptyFile | Target::Stale, _) => {
+            None
+        }
     }
 }
 
@@ -147,6 +159,7 @@ mod tests {
             Target::Other("a link".to_owned()),
             Target::Volume { read_only: false },
             Target::Volume { read_only: true },
+            Target::Stale,
             Target::Foreign("tmpfs".to_owned()),
         ];
         let mut all = Vec::new();
@@ -179,6 +192,8 @@ mod tests {
                 match plan(&want, &facts) {
                     Step::Done | Step::Refuse(_) => break,
                     Step::Stage => facts.staged = true,
+                    Step::UnmountStale if want.block => facts.target = Target::EmptyFile,
+                    Step::UnmountStale => facts.target = Target::Folder,
                     Step::Record => facts.recorded = Some(want.read_only),
                     Step::MakeTarget if want.block => facts.target = Target::EmptyFile,
                     Step::MakeTarget => facts.target = Target::Folder,

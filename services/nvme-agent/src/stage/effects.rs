@@ -5,7 +5,7 @@ use tracing::Instrument as _;
 
 use super::facts::{Learned, Seen};
 use super::plan::{Content, Refusal, is_smaller};
-use super::session::{hold, still_has};
+use super::session::{hold, prove_idle, still_has};
 use crate::events::Happening;
 use crate::failure::Failure;
 use crate::filesystem;
@@ -111,6 +111,8 @@ pub(crate) async fn format(
     learned: &mut Learned,
 ) -> Result<(), Failure> {
     let (session, wish) = (session(seen)?, wish(want)?);
+    // Blank is also what a virtual machine has not written to yet.
+    prove_idle(op, session.device.as_ref().ok_or(Failure::NoDevice)?).await?;
     let held = hold(op, session).await?;
     let span = tracing::info_span!("format", volume.id = %op.handle, device = %held.device().node.display(), filesystem = %wish.kind, again);
     let made = make(op, session, &held, wish, again).instrument(span).await;
@@ -222,7 +224,7 @@ async fn mount_held(
     // The superblock has told; of the others it is only known once they were grown.
     let filled = match seen.facts.content {
         Some(Content::Filesystem(_, Some(size))) if !is_smaller(size, device.size) => {
-            Some(Filled { device: device.size.bytes(), filesystem: size_of(&op.host, &want.staging).await? })
+            Some(Filled { device: device.size.bytes(), filesystem: size_of(&*op.host, &want.staging).await? })
         }
         Some(Content::Filesystem(_, _) | Content::Blank | Content::NotProven(_)) | None => None,
     };
@@ -267,7 +269,7 @@ pub(crate) async fn grow(
         let filled = op.entry().await?.and_then(|entry| entry.filled);
         let growing = filesystem::grow_mounted(kind, &mounted_at.to_path());
         op.host.run_on(&held, &growing).await.map_err(Failure::kernel("growing the filesystem"))?;
-        let now = size_of(&op.host, mounted_at).await?;
+        let now = size_of(&*op.host, mounted_at).await?;
         if let Some(filled) = filled {
             let gained = device.size.bytes().saturating_sub(filled.device);
             let least = filled.filesystem + gained / LEAST_GAIN.1 * LEAST_GAIN.0;
@@ -286,7 +288,7 @@ pub(crate) async fn grow(
     grown
 }
 
-async fn size_of(host: &Host, at: &KubeletPath) -> Result<u64, Failure> {
+async fn size_of(host: &dyn Host, at: &KubeletPath) -> Result<u64, Failure> {
     let space = host.space(at).await.map_err(Failure::kernel("measuring the filesystem"))?;
     Ok(space.size().bytes())
 }

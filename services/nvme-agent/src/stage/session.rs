@@ -56,6 +56,13 @@ pub(crate) async fn end_session(op: &Operation, session: &Session) -> Result<(),
     .await
 }
 
+/// Errs while anything uses a device.
+pub(crate) async fn prove_idle(op: &Operation, device: &Device) -> Result<(), Failure> {
+    let claimed = claim(op, device).await?;
+    op.host.release(claimed).await;
+    Ok(())
+}
+
 async fn claim(op: &Operation, device: &Device) -> Result<Held, Failure> {
     let until = op.patience(IDLE_PATIENCE);
     loop {

@@ -137,8 +137,7 @@ fn published(
         }
         None => Vec::new(),
     };
-    let targets = entry.into_iter().flat_map(|entry| entry.targets.keys()).map(std::path::PathBuf::from);
-    points.extend(targets.filter(|target| mounts.top(target).is_some()));
+    points.extend(entry.into_iter().flat_map(|entry| entry.published(mounts)));
     points.retain(|point| *point != staging);
     points.sort();
     points.dedup();
