@@ -87,6 +87,44 @@ impl Happening {
     }
 }
 
+/// What happened to this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NodeHappening {
+    /// A kernel module is missing: what to do.
+    ModuleMissing(String),
+    /// A session of ours that no entry of the journal knows: its name, where to, and why it is kept.
+    OrphanFound {
+        /// Name of the subsystem.
+        nqn: String,
+        /// Where to.
+        addresses: String,
+        /// What is done about it.
+        why: String,
+    },
+    /// Such a session was proven idle and ended: its name.
+    OrphanCleaned(String),
+}
+
+impl NodeHappening {
+    fn reason(&self) -> EventReason {
+        match self {
+            Self::ModuleMissing(_) => EventReason::KernelModuleMissing,
+            Self::OrphanFound { .. } => EventReason::OrphanConnectionFound,
+            Self::OrphanCleaned(_) => EventReason::OrphanCleaned,
+        }
+    }
+
+    fn note(&self) -> String {
+        match self {
+            Self::ModuleMissing(why) => why.clone(),
+            Self::OrphanFound { nqn, addresses, why } => {
+                format!("the connection {nqn} to {addresses} is in no journal of this node; {why}")
+            }
+            Self::OrphanCleaned(nqn) => format!("the connection {nqn} was idle and was ended"),
+        }
+    }
+}
+
 /// Where events are put.
 #[derive(Debug, Clone)]
 pub(crate) struct Reporter {
@@ -110,19 +148,30 @@ impl Reporter {
 
     /// Tells what happened to a volume.
     pub(crate) fn report(&self, handle: &VolumeHandle, claim: &Claim, happening: Happening) {
-        let reason = happening.reason();
         let note = format!("[{handle}] on [{}]: {}", self.node, happening.note());
-        tracing::info!(volume.id = %handle, event = %reason, note, "event");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        tracing::info!(volume.id = %handle, event = %happening.reason(), note, "event");
         let subject = pb::ClaimSubject {
             namespace: claim.namespace.clone(),
             name: claim.name.clone(),
             volume_handle: handle.to_string(),
         };
+        self.push(happening.reason(), pb::subject::Kind::Claim(subject), note);
+    }
+
+    /// Tells what happened to this node.
+    pub(crate) fn report_node(&self, happening: NodeHappening) {
+        let note = format!("[{}]: {}", self.node, happening.note());
+        tracing::info!(event = %happening.reason(), note, "event");
+        let subject = pb::NodeSubject { name: self.node.clone() };
+        self.push(happening.reason(), pb::subject::Kind::Node(subject), note);
+    }
+
+    fn push(&self, reason: EventReason, subject: pb::subject::Kind, note: String) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let event = pb::Event {
             id: uuid::Uuid::now_v7().to_string(),
             reason: reason.to_string(),
-            subject: Some(pb::Subject { kind: Some(pb::subject::Kind::Claim(subject)) }),
+            subject: Some(pb::Subject { kind: Some(subject) }),
             note,
             time_unix_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             cause: String::new(),
@@ -209,6 +258,17 @@ mod tests {
             let entry = happening.reason().entry();
             assert!(entry.senders.contains(&Sender::Agent), "{}", entry.name);
             assert!(entry.subjects.contains(&SubjectKind::Claim), "{}", entry.name);
+        }
+        let (nqn, addresses, why) = (String::new(), String::new(), String::new());
+        let all = [
+            NodeHappening::ModuleMissing(String::new()),
+            NodeHappening::OrphanFound { nqn, addresses, why },
+            NodeHappening::OrphanCleaned(String::new()),
+        ];
+        for happening in all {
+            let entry = happening.reason().entry();
+            assert!(entry.senders.contains(&Sender::Agent), "{}", entry.name);
+            assert!(entry.subjects.contains(&SubjectKind::Node), "{}", entry.name);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::fault;
 use crate::filesystem::Kind;
 use crate::journal::{Entry, Recorded};
-use crate::kernel::{Device, Session, State};
+use crate::kernel::{Session, State};
 use crate::mounts::Mounts;
 use crate::node::Operation;
 use crate::paths::KubeletPath;
@@ -52,7 +52,7 @@ pub(crate) async fn find(op: &Operation, path: Option<&KubeletPath>) -> Result<F
     let entry = op.entry().await?.ok_or(Failure::NotHere)?;
     let path =
         path.ok_or_else(|| Failure::NoSuchPath("the path is outside the kubelet folder".to_owned()))?;
-    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
+    let sessions = op.sessions(Some(&entry), &[]).await?;
     let session = sessions.into_iter().find(|session| session.nqn.as_str() == entry.nqn);
     let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
     let block = entry.access == Recorded::Block;
@@ -79,7 +79,8 @@ fn belongs(mounts: &Mounts, entry: &Entry, session: Option<&Session>, path: &Kub
 async fn drive(op: &Operation, path: Option<&KubeletPath>, wanted: Range) -> Result<ByteSize, Failure> {
     let found = find(op, path).await?;
     let session = found.session.as_ref().ok_or(Failure::NoSession)?;
-    let device = await_size(op, session, wanted.required).await?;
+    let session = await_size(op, &found.entry, session, wanted.required).await?;
+    let device = session.device.as_ref().ok_or(Failure::NoDevice)?;
     if let Some(limit) = wanted.limit
         && device.size > limit
     {
@@ -107,12 +108,17 @@ async fn drive(op: &Operation, path: Option<&KubeletPath>, wanted: Range) -> Res
             )));
         }
     }
-    effects::grow(op, kind, path, &device).await?;
+    effects::grow(op, kind, path, &session).await?;
     Ok(device.size)
 }
 
 /// Asks for the size anew until it is what was wanted.
-async fn await_size(op: &Operation, session: &Session, required: ByteSize) -> Result<Device, Failure> {
+async fn await_size(
+    op: &Operation,
+    entry: &Entry,
+    session: &Session,
+    required: ByteSize,
+) -> Result<Session, Failure> {
     let span = tracing::info_span!("rescan", volume.id = %op.handle, required = %required);
     async {
         let until = op.patience(GROWTH_PATIENCE);
@@ -122,19 +128,18 @@ async fn await_size(op: &Operation, session: &Session, required: ByteSize) -> Re
                 let asked = op.node.kernel.rescan(&session.nqn, op.deadline).await;
                 asked.map_err(Failure::kernel("asking for the size anew"))?;
             }
-            let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
+            let sessions = op.sessions(Some(entry), &[]).await?;
             let now = sessions.into_iter().find(|one| one.nqn == session.nqn).ok_or(Failure::NoSession)?;
             if now.state != State::Live {
                 return Err(Failure::NotLive { state: now.state.to_string(), addresses: Vec::new() });
             }
-            let device = now.device.ok_or(Failure::NoDevice)?;
-            if device.size >= required {
-                return Ok(device);
+            let size = now.device.as_ref().ok_or(Failure::NoDevice)?.size;
+            if size >= required {
+                return Ok(now);
             }
             if until.has_passed() {
                 return Err(Failure::NotGrown(format!(
-                    "the device has {} and {required} were asked for; this node sees it after the next reconnect",
-                    device.size
+                    "the device has {size} and {required} were asked for; this node sees it after the next reconnect"
                 )));
             }
             tokio::time::sleep(LOOK_AGAIN).await;

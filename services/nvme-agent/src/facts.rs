@@ -46,28 +46,44 @@ impl BackendFacts {
     }
 }
 
-/// The backend, as this node asks it.
-#[derive(Debug, Clone)]
-pub(crate) struct Backend {
-    client: VolumeFactsClient<Channel>,
-    node: NodeId,
-}
-
-impl Backend {
-    /// Asks over `channel` in the name of `node`.
-    pub(crate) fn new(channel: Channel, node: NodeId) -> Self {
-        Self { client: VolumeFactsClient::new(channel), node }
-    }
-
+/// Whom this node asks.
+#[tonic::async_trait]
+pub(crate) trait Backend: Send + Sync + 'static {
     /// What is known of a volume now.
     ///
     /// # Errors
     /// The backend's own fault; that it cannot be reached is one.
-    pub(crate) async fn facts(
+    async fn facts(&self, handle: &VolumeHandle, deadline: Deadline) -> Result<BackendFacts, Fault>;
+
+    /// Has it recorded on the appliance that the volume holds a filesystem.
+    ///
+    /// # Errors
+    /// The backend's own fault; then nobody may mount the volume yet.
+    async fn mark_formatted(
         &self,
         handle: &VolumeHandle,
+        epoch: Epoch,
         deadline: Deadline,
-    ) -> Result<BackendFacts, Fault> {
+    ) -> Result<(), Fault>;
+}
+
+/// rds-backend, as this node asks it.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    client: VolumeFactsClient<Channel>,
+    node: NodeId,
+}
+
+impl Remote {
+    /// Asks over `channel` in the name of `node`.
+    pub(crate) fn new(channel: Channel, node: NodeId) -> Self {
+        Self { client: VolumeFactsClient::new(channel), node }
+    }
+}
+
+#[tonic::async_trait]
+impl Backend for Remote {
+    async fn facts(&self, handle: &VolumeHandle, deadline: Deadline) -> Result<BackendFacts, Fault> {
         let request = pb::GetFactsRequest { handle: handle.to_string(), node_id: self.node.to_string() };
         let mut client = self.client.clone();
         let answer = client.get_facts(deadline.at_most(PATIENCE).request(request)).await;
@@ -87,11 +103,7 @@ impl Backend {
         })
     }
 
-    /// Has it recorded on the appliance that the volume holds a filesystem.
-    ///
-    /// # Errors
-    /// The backend's own fault; then nobody may mount the volume yet.
-    pub(crate) async fn mark_formatted(
+    async fn mark_formatted(
         &self,
         handle: &VolumeHandle,
         epoch: Epoch,

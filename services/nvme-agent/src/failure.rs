@@ -46,6 +46,12 @@ pub(crate) enum Failure {
         /// Why the backend could not decide it, or that it says the session is still the owner's.
         why: String,
     },
+    /// A session leads to addresses of the volume and to others.
+    #[error("its session leads to {0}, and not all of them are addresses of this volume")]
+    Mixed(String),
+    /// What was about to be acted on is not what was looked at any more.
+    #[error("its session changed while it was being looked at")]
+    Changed,
     /// Something uses the device, so its session is not ended.
     #[error("it is still in use: {}", .0.join("; "))]
     StillUsed(Vec<String>),

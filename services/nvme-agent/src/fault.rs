@@ -53,9 +53,17 @@ fn conclude(failure: &Failure) -> (Reason, String) {
             Reason::PathDown,
             format!("{failure} ({why}); bring the path back, or detach the volume from this node"),
         ),
-        Failure::StillUsed(_) => {
-            (Reason::NodeOperationFailed, format!("{failure}; end what uses it, its session is kept"))
+        Failure::Changed => {
+            (Reason::PathDown, format!("{failure}; nothing was touched, it goes on when called again"))
         }
+        Failure::Mixed(_) => (
+            Reason::IdentityMismatch,
+            format!("{failure}; nothing was touched. Find out who connected it, and compare the appliances"),
+        ),
+        Failure::StillUsed(_) => (
+            Reason::NodeOperationFailed,
+            format!("{failure}; end what uses it. It was neither formatted nor disconnected"),
+        ),
         Failure::StillPublished(_) => (Reason::StillAttached, format!("{failure}; unpublish it first")),
         Failure::StagingForeign(_) => (Reason::Incompatible, format!("{failure}; unmount it first")),
         Failure::Kernel { source, .. } => (of_kernel(source), chain(failure)),
@@ -79,6 +87,7 @@ fn of_kernel(error: &KernelError) -> Reason {
         KernelError::Stuck(_) => Reason::DeadlineExceeded,
         KernelError::System { .. }
         | KernelError::ToolMissing { .. }
+        | KernelError::Replaced { .. }
         | KernelError::Tool { .. }
         | KernelError::NotUnderstood(_) => Reason::NodeOperationFailed,
     }
@@ -106,6 +115,12 @@ fn refused(refusal: &Refusal) -> (Reason, String) {
             Reason::PathDown,
             format!(
                 "its session of epoch {epoch} is not live and the appliance does not say that it is fenced, so its mount is left alone; bring the path back, or detach the volume from this node"
+            ),
+        ),
+        Refusal::Elsewhere(leads_to) => (
+            Reason::IdentityMismatch,
+            format!(
+                "this node has a session of the same name to {leads_to}, which is no address of this volume: a volume of another appliance has the same name. Nothing was touched; end that one first"
             ),
         ),
         Refusal::Identity(why) => (
@@ -148,6 +163,10 @@ fn publish_refused(refusal: &PublishRefusal) -> (Reason, String) {
         PublishRefusal::WrongKind(what) => (
             Reason::InvalidArgument,
             format!("target_path: {what} lies there; allowed is nothing, or what an earlier call made"),
+        ),
+        PublishRefusal::WritableDevice => (
+            Reason::Incompatible,
+            "it is a block volume attached for writing, and a mount cannot keep a pod from writing to a device: attach it with a reader access mode instead".to_owned(),
         ),
         PublishRefusal::NoParent => (
             Reason::InvalidArgument,

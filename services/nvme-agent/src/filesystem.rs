@@ -73,14 +73,15 @@ pub(crate) struct Tool {
 }
 
 /// Every tool that may be run.
-pub(crate) const TOOLS: [Tool; 8] =
-    [BLKID, MKFS_EXT4, E2FSCK, RESIZE2FS, MKFS_XFS, XFS_GROWFS, MKFS_BTRFS, BTRFS];
+pub(crate) const TOOLS: [Tool; 9] =
+    [BLKID, MKFS_EXT4, E2FSCK, RESIZE2FS, MKFS_XFS, XFS_GROWFS, XFS_REPAIR, MKFS_BTRFS, BTRFS];
 /// Looks for signatures.
 pub(crate) const BLKID: Tool = tool("blkid", "util-linux");
 const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
 const E2FSCK: Tool = tool("e2fsck", "e2fsprogs");
 const RESIZE2FS: Tool = tool("resize2fs", "e2fsprogs");
 const MKFS_XFS: Tool = tool("mkfs.xfs", "xfsprogs");
+const XFS_REPAIR: Tool = tool("xfs_repair", "xfsprogs");
 const XFS_GROWFS: Tool = tool("xfs_growfs", "xfsprogs");
 const MKFS_BTRFS: Tool = tool("mkfs.btrfs", "btrfs-progs");
 const BTRFS: Tool = tool("btrfs", "btrfs-progs");
@@ -100,16 +101,19 @@ pub(crate) struct Command {
     pub(crate) success: &'static [i32],
 }
 
-fn command(tool: Tool, fixed: &[&str], last: &Path) -> Command {
+/// The device a tool works on, as the tool finds it: what was opened and proven, not a name.
+pub(crate) const HELD: &str = "/proc/self/fd/0";
+
+fn command(tool: Tool, fixed: &[&str], last: &str) -> Command {
     let mut arguments: Vec<String> = fixed.iter().map(|text| (*text).to_owned()).collect();
-    arguments.push(last.to_string_lossy().into_owned());
+    arguments.push(last.to_owned());
     Command { tool, arguments, success: &[0] }
 }
 
 /// Makes a filesystem, without a discard pass: on a file-backed target it would take minutes and gain nothing.
 /// `over_partial` is for the remains of our own interrupted attempt only. mkfs.xfs and mkfs.btrfs refuse to overwrite
 /// what they know; mkfs.ext4 without a terminal does not, so nothing may rest on that.
-pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool, device: &Path) -> Command {
+pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool) -> Command {
     let (tool, fixed, force) = match kind {
         Kind::Ext4 => {
             (MKFS_EXT4, &["-q", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"][..], "-F")
@@ -122,40 +126,41 @@ pub(crate) fn make(kind: Kind, options: &MkfsOptions, over_partial: bool, device
     if over_partial {
         words.push(force);
     }
-    command(tool, &words, device)
+    command(tool, &words, HELD)
 }
 
 /// Checks an unmounted filesystem and mends what can be mended safely; `None` where mounting is the check.
 /// `fully` also when it is marked clean, as resize2fs demands.
-pub(crate) fn check(kind: Kind, fully: bool, device: &Path) -> Option<Command> {
+pub(crate) fn check(kind: Kind, fully: bool) -> Option<Command> {
     match kind {
         Kind::Ext4 => {
             let flags: &[&str] = if fully { &["-f", "-p"] } else { &["-p"] };
             // 1 = errors were corrected (e2fsck(8)).
-            Some(Command { success: &[0, 1], ..command(E2FSCK, flags, device) })
+            Some(Command { success: &[0, 1], ..command(E2FSCK, flags, HELD) })
         }
         Kind::Xfs | Kind::Btrfs => None,
     }
 }
 
 /// Grows an unmounted ext4 to its device.
-pub(crate) fn grow_unmounted(device: &Path) -> Command {
-    command(RESIZE2FS, &[], device)
+pub(crate) fn grow_unmounted() -> Command {
+    command(RESIZE2FS, &[], HELD)
 }
 
 /// Grows a mounted filesystem to its device.
-pub(crate) fn grow_mounted(kind: Kind, device: &Path, mounted_at: &Path) -> Command {
+pub(crate) fn grow_mounted(kind: Kind, mounted_at: &Path) -> Command {
+    let mounted_at = mounted_at.to_string_lossy();
     match kind {
-        Kind::Ext4 => command(RESIZE2FS, &[], device),
-        Kind::Xfs => command(XFS_GROWFS, &["-d"], mounted_at),
-        Kind::Btrfs => command(BTRFS, &["filesystem", "resize", "max"], mounted_at),
+        Kind::Ext4 => command(RESIZE2FS, &[], HELD),
+        Kind::Xfs => command(XFS_GROWFS, &["-d"], &mounted_at),
+        Kind::Btrfs => command(BTRFS, &["filesystem", "resize", "max"], &mounted_at),
     }
 }
 
 /// Looks for any signature at any known offset, asking nobody's cache.
-pub(crate) fn look_for_signatures(device: &Path) -> Command {
+pub(crate) fn look_for_signatures() -> Command {
     // 2 = nothing found or could not read; 8 = several found (blkid(8)).
-    Command { success: &[0, 2, 8], ..command(BLKID, &["-p", "-o", "export"], device) }
+    Command { success: &[0, 2, 8], ..command(BLKID, &["-p", "-o", "export"], HELD) }
 }
 
 /// What blkid says is on a device.
@@ -193,8 +198,27 @@ pub(crate) fn signature(exit: i32, output: &str) -> Signature {
     }
 }
 
-/// Bytes at the start of a device that [`ext4_size`] needs.
-pub(crate) const SUPERBLOCK_BYTES: usize = 4096;
+/// Looks through an unmounted filesystem and changes nothing.
+pub(crate) fn look_through(kind: Kind) -> Command {
+    match kind {
+        Kind::Ext4 => command(E2FSCK, &["-f", "-n"], HELD),
+        Kind::Xfs => command(XFS_REPAIR, &["-n"], HELD),
+        Kind::Btrfs => command(BTRFS, &["check", "--readonly"], HELD),
+    }
+}
+
+/// Bytes at the start of a device that [`ext4_size`] and [`is_finished`] need.
+pub(crate) const SUPERBLOCK_BYTES: usize = 68 * 1024;
+
+/// True when mkfs has written what it writes last. Each tool keeps its superblock from being taken for a good one until
+/// then: ext4 has no magic (at 1080), xfs is marked as in progress (at 126), btrfs has another magic (at 65600).
+pub(crate) fn is_finished(kind: Kind, start: &[u8]) -> bool {
+    match kind {
+        Kind::Ext4 => ext4_size(start).is_some(),
+        Kind::Xfs => start.starts_with(b"XFSB") && start.get(126) == Some(&0),
+        Kind::Btrfs => start.get(65600..65608) == Some(b"_BHRfS_M"),
+    }
+}
 
 /// Size of an ext4 filesystem according to its superblock (ext4 disk layout: superblock at 1024, magic at +56,
 /// blocks at +4 and +336, block size at +24, incompatible features at +96).
@@ -222,10 +246,10 @@ mod tests {
     fn no_filesystem_is_made_with_a_discard_pass_and_none_is_forced_over_anything() {
         let none = MkfsOptions::default();
         for (kind, mark) in [(Kind::Ext4, "nodiscard"), (Kind::Xfs, "-K"), (Kind::Btrfs, "-K")] {
-            let first = words(&make(kind, &none, false, Path::new("/dev/x")));
-            assert!(first.contains(mark) && first.ends_with("/dev/x"), "{first}");
+            let first = words(&make(kind, &none, false));
+            assert!(first.contains(mark) && first.ends_with(HELD), "{first}");
             assert!(!first.contains(" -F") && !first.contains(" -f"), "{first}");
-            let again = words(&make(kind, &none, true, Path::new("/dev/x")));
+            let again = words(&make(kind, &none, true));
             assert!(again.contains(" -F") || again.contains(" -f"), "{again}");
         }
     }
@@ -255,6 +279,22 @@ mod tests {
         start[1024 + 24..1024 + 28].copy_from_slice(&99u32.to_le_bytes());
         assert_eq!(ext4_size(&start), None);
         assert_eq!(ext4_size(&start[..1500]), None);
+    }
+
+    #[test]
+    fn a_superblock_that_mkfs_has_not_finished_is_not_that_of_a_whole_filesystem() {
+        let mut start = vec![0u8; SUPERBLOCK_BYTES];
+        for kind in [Kind::Ext4, Kind::Xfs, Kind::Btrfs] {
+            assert!(!is_finished(kind, &start) && !is_finished(kind, &[]), "{kind}");
+        }
+        start[..4].copy_from_slice(b"XFSB");
+        assert!(is_finished(Kind::Xfs, &start));
+        start[126] = 1;
+        assert!(!is_finished(Kind::Xfs, &start), "in progress");
+        start[65600..65608].copy_from_slice(b"!BHRfS_M");
+        assert!(!is_finished(Kind::Btrfs, &start), "the magic of one that is being made");
+        start[65600..65608].copy_from_slice(b"_BHRfS_M");
+        assert!(is_finished(Kind::Btrfs, &start));
     }
 
     #[test]

@@ -4,15 +4,17 @@
 //! and reported, never guessed; while one lies there, the volume is not proven to have never been staged, so it is not
 //! formatted. Calls here block on the host's disk: they are made from [`crate::lanes`] only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use proto::id::VolumeHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::mounts::DevNo;
+use crate::kernel::Device;
+use crate::mounts::{DevNo, Mount, Mounts};
 use crate::request::{Access, Claim, Connection, Stage};
 
 /// Version of the entries this code writes; others are set aside.
@@ -33,6 +35,9 @@ pub(crate) struct Entry {
     pub(crate) size_bytes: u64,
     /// True when this node may only read.
     pub(crate) read_only: bool,
+    /// Every address it was ever to be reached at since then: its sessions are told from those of a namesake by them.
+    #[serde(default)]
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Where it is staged.
     pub(crate) staging_path: String,
     /// What a pod sees.
@@ -45,8 +50,11 @@ pub(crate) struct Entry {
     pub(crate) staged: bool,
     /// True once it was staged on this node, in any epoch.
     pub(crate) ever_staged: bool,
-    /// `major:minor` that is mounted.
+    /// `major:minor` of the device that is to be mounted, then that of the mounted filesystem.
     pub(crate) device: Option<String>,
+    /// Node of that device: where a filesystem has a number of its own making, its mount names the node.
+    #[serde(default)]
+    pub(crate) node: Option<PathBuf>,
     /// Size of the device that the filesystem fills, and what statfs said then; in bytes.
     pub(crate) filled: Option<Filled>,
     /// Where it is published.
@@ -103,16 +111,46 @@ pub(crate) struct Filled {
 }
 
 /// One publication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Target {
     /// True when the pod may only read.
     pub(crate) read_only: bool,
+    /// `major:minor` of the device that is shown there.
+    #[serde(default)]
+    pub(crate) device: Option<String>,
+    /// Its node.
+    #[serde(default)]
+    pub(crate) node: Option<PathBuf>,
+}
+
+impl Target {
+    /// Of a device.
+    pub(crate) fn of(device: &Device, read_only: bool) -> Self {
+        Self { read_only, device: Some(device.number.to_string()), node: Some(device.node.clone()) }
+    }
+
+    /// True when this mount is the publication that was written down, whether its device is still there or not.
+    pub(crate) fn is(&self, mount: &Mount) -> bool {
+        let number = self.device.as_deref().and_then(|number| number.parse().ok());
+        matches!((number, &self.node), (Some(number), Some(node)) if mount.is_of(number, node))
+    }
+}
+
+/// Most addresses an entry keeps; the oldest go first.
+const MAX_ADDRESSES: usize = 32;
+
+fn all_addresses(wanted: &[SocketAddr], earlier: Option<&Entry>) -> Vec<SocketAddr> {
+    let mut all = wanted.to_vec();
+    let before = earlier.into_iter().flat_map(|entry| &entry.addresses);
+    all.extend(before.filter(|address| !wanted.contains(address)));
+    all.truncate(MAX_ADDRESSES);
+    all
 }
 
 impl Entry {
     /// The entry of a new attempt to stage: it keeps what an earlier epoch's entry knows of this node.
     pub(crate) fn begin(want: &Stage, earlier: Option<&Self>) -> Self {
-        let Connection { nqn, epoch, size, read_only, .. } = &want.connection;
+        let Connection { nqn, epoch, size, read_only, addresses, .. } = &want.connection;
         Self {
             version: VERSION,
             handle: want.handle.to_string(),
@@ -120,6 +158,7 @@ impl Entry {
             nqn: nqn.to_string(),
             size_bytes: size.bytes(),
             read_only: *read_only,
+            addresses: all_addresses(addresses, earlier),
             staging_path: want.staging.to_path().to_string_lossy().into_owned(),
             access: Recorded::of(&want.access),
             claim: want.claim.clone(),
@@ -132,6 +171,7 @@ impl Entry {
             staged: false,
             ever_staged: earlier.is_some_and(|entry| entry.ever_staged),
             device: None,
+            node: None,
             filled: None,
             targets: earlier.map(|entry| entry.targets.clone()).unwrap_or_default(),
         }
@@ -150,6 +190,28 @@ impl Entry {
     /// Number of the device that is mounted at the staging path, once it was.
     pub(crate) fn device_number(&self) -> Option<DevNo> {
         self.device.as_deref()?.parse().ok()
+    }
+
+    /// True when this is the mount at the staging path that the entry was written for.
+    pub(crate) fn has_mounted(&self, mount: &Mount) -> bool {
+        match &self.access {
+            // Nothing is mounted where a block volume is staged.
+            Recorded::Block => false,
+            Recorded::Filesystem { kind, .. } => {
+                let of_node = self.node.as_ref().is_some_and(|node| mount.source == *node);
+                *kind == mount.kind
+                    && (self.device_number() == Some(mount.device) || kind == "btrfs" && of_node)
+            }
+        }
+    }
+
+    /// Where one of its recorded publications is mounted.
+    pub(crate) fn published(&self, mounts: &Mounts) -> impl Iterator<Item = PathBuf> {
+        let there = |(path, target): (&String, &Target)| {
+            let path = PathBuf::from(path);
+            mounts.top(&path).is_some_and(|mount| target.is(mount)).then_some(path)
+        };
+        self.targets.iter().filter_map(there)
     }
 
     /// True when it stands for the same use at the same path.
@@ -221,6 +283,25 @@ impl Journal {
         self.has_torn(&self.path(handle))
     }
 
+    /// Addresses of the volumes of other appliances that have the same slot.
+    pub(crate) fn addresses_of_namesakes(
+        &self,
+        handle: &VolumeHandle,
+    ) -> Result<BTreeSet<SocketAddr>, JournalError> {
+        let ending = format!("~{}.json", handle.slot);
+        let own = self.path(handle);
+        let mut all = BTreeSet::new();
+        for path in self.files(|name| name.ends_with(&ending))? {
+            let text = fs::read(&path).map_err(|source| failed("read", &path, source))?;
+            if path != own
+                && let Ok(entry) = serde_json::from_slice::<Entry>(&text)
+            {
+                all.extend(entry.addresses);
+            }
+        }
+        Ok(all)
+    }
+
     /// Writes an entry so that it survives a crash, or changes nothing.
     pub(crate) fn record(&self, handle: &VolumeHandle, entry: &Entry) -> Result<(), JournalError> {
         let path = self.path(handle);
@@ -250,8 +331,9 @@ impl Journal {
     }
 
     fn set_aside(&self, path: &Path) -> Result<(), JournalError> {
-        let number = self.torn(path)?.len();
-        let aside = path.with_extension(format!("json.{number}.torn"));
+        let aside = |number: usize| path.with_extension(format!("json.{number}.torn"));
+        // Somebody may have looked at some and removed them.
+        let aside = (0..).map(aside).find(|aside| !aside.exists()).unwrap_or_else(|| aside(0));
         fs::rename(path, &aside).map_err(|source| failed("set aside", path, source))?;
         tracing::error!(entry = %aside.display(), "journal entry cannot be understood and was set aside; look at it, then remove it");
         self.sync_folder().map_err(|source| failed("set aside", path, source))
@@ -263,11 +345,15 @@ impl Journal {
 
     fn torn(&self, path: &Path) -> Result<Vec<PathBuf>, JournalError> {
         let stem = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.files(|name| name.starts_with(&stem) && name.ends_with(".torn"))
+    }
+
+    fn files(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, JournalError> {
         let list = || {
             let mut all = Vec::new();
             for entry in fs::read_dir(&self.folder)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
-                if name.starts_with(&stem) && name.ends_with(".torn") {
+                if wanted(&name) {
                     all.push(self.folder.join(name));
                 }
             }

@@ -2,7 +2,8 @@
 //! kernel in production, in development and in tests, and lies in [`host`].
 
 use std::fmt;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path as FilePath, PathBuf};
 
 use chassis::deadline::Deadline;
 use proto::nqn::{Epoch, Nqn, NqnPrefix};
@@ -19,6 +20,7 @@ pub(crate) mod linux;
 pub(crate) mod loopback;
 pub(crate) mod loopdev;
 pub(crate) mod portal;
+pub(crate) mod users;
 
 /// A session to one subsystem, as the kernel has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,27 @@ pub(crate) struct Session {
     pub(crate) state: State,
     /// Its block device, once the kernel has found the namespace.
     pub(crate) device: Option<Device>,
+    /// What it consists of: one controller for each address it goes to.
+    pub(crate) paths: Vec<Path>,
+}
+
+impl Session {
+    /// Where it goes to, for people.
+    pub(crate) fn leads_to(&self) -> String {
+        let each: Vec<String> = self.paths.iter().map(|path| path.address.to_string()).collect();
+        each.join(", ")
+    }
+}
+
+/// One controller of a session, and what tells it from another one that was given its name later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Its name in the kernel, e.g. `nvme3`.
+    pub(crate) controller: String,
+    /// What the other side, or we, numbered it with.
+    pub(crate) identity: String,
+    /// Where it goes to.
+    pub(crate) address: SocketAddr,
 }
 
 /// State of a session.
@@ -36,6 +59,8 @@ pub(crate) struct Session {
 pub(crate) enum State {
     /// I/O works.
     Live,
+    /// It was asked for and the kernel has not answered yet; also when whoever asked has given up meanwhile.
+    Asked,
     /// Anything else, in the kernel's words: `connecting`, `resetting`, `deleting`.
     NotLive(String),
 }
@@ -44,6 +69,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => f.write_str("live"),
+            Self::Asked => f.write_str("being made"),
             Self::NotLive(state) => f.write_str(state),
         }
     }
@@ -66,6 +92,29 @@ impl Device {
     /// Its name in sysfs, e.g. `nvme0n1`.
     pub(crate) fn name(&self) -> String {
         self.node.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// Something a node should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// A word for it, from a closed set.
+    pub(crate) what: &'static str,
+    /// What is missing and what to do, in a sentence.
+    pub(crate) why: String,
+    /// True when no volume works, or none works safely, without it.
+    pub(crate) grave: bool,
+}
+
+impl Lack {
+    /// No volume works, or none safely, without it.
+    pub(crate) fn grave(what: &'static str, why: impl Into<String>) -> Self {
+        Self { what, why: why.into(), grave: true }
+    }
+
+    /// Volumes work without it, but not as well as they could.
+    pub(crate) fn slight(what: &'static str, why: impl Into<String>) -> Self {
+        Self { what, why: why.into(), grave: false }
     }
 }
 
@@ -120,6 +169,14 @@ pub(crate) enum KernelError {
         /// The end of what it said.
         said: String,
     },
+    /// A controller is not the one that was seen before.
+    #[error("{controller} of {nqn} is not the one any more that was looked at; nothing was done to it")]
+    Replaced {
+        /// Its name.
+        controller: String,
+        /// The session that was to be ended.
+        nqn: Nqn,
+    },
     /// What the kernel says cannot be understood.
     #[error("{0}")]
     NotUnderstood(String),
@@ -150,11 +207,12 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     /// Asks for the namespace's size anew.
     async fn rescan(&self, nqn: &Nqn, deadline: Deadline) -> Result<(), KernelError>;
 
-    /// Ends a session whatever uses it: who calls this has proven that nothing does, or that it must die.
-    async fn disconnect(&self, nqn: &Nqn, deadline: Deadline) -> Result<(), KernelError>;
+    /// Ends exactly the session that was seen, whatever uses it: who calls this has proven that nothing does, or that it
+    /// must die. What took its place meanwhile is left alone, and that is an error.
+    async fn disconnect(&self, session: &Session, deadline: Deadline) -> Result<(), KernelError>;
 
-    /// What is missing on this node for sessions to work, one sentence each.
-    async fn missing(&self) -> Vec<String>;
+    /// What is missing on this node for volumes to work; `kubelet` is kubelet's folder.
+    async fn missing(&self, kubelet: &FilePath) -> Vec<Lack>;
 
     /// Ends what runs in the background. Sessions stay.
     async fn stop(&self);

@@ -16,7 +16,7 @@ use chassis::StartError;
 use chassis::admin::{self, AdminListener};
 use chassis::channel::Upstream;
 use chassis::deadline::Deadline;
-use chassis::health::{Condition, Health};
+use chassis::health::Health;
 use chassis::server::{Listener, Server};
 use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
@@ -24,15 +24,17 @@ use prometheus_client::registry::Registry;
 use proto::rds::node::v1::node_storage_server::NodeStorageServer;
 
 use crate::events::Reporter;
-use crate::facts::Backend;
+use crate::facts::Remote;
 use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
 use crate::kernel::loopback::Loopback;
+use crate::lacks::Lacks;
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::service::Service;
+use crate::state::StateLock;
 
 mod addresses;
 pub mod config;
@@ -45,8 +47,11 @@ mod fault;
 mod filesystem;
 mod journal;
 mod kernel;
+mod lacks;
 mod lanes;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod mounts;
 mod node;
 mod options;
@@ -55,6 +60,7 @@ mod publish;
 mod request;
 mod service;
 mod stage;
+mod state;
 mod stats;
 mod sysfs;
 
@@ -64,8 +70,6 @@ pub use paths::KubeletDir;
 
 /// How often certificates are looked at.
 const TLS_CHECK: Duration = Duration::from_secs(60);
-/// How often it is looked whether the node has what it needs.
-const NODE_CHECK: Duration = Duration::from_secs(10);
 /// How long adopting what earlier processes left may take.
 const ADOPT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -76,18 +80,22 @@ pub struct Listeners {
     pub grpc: Listener,
     /// `/metrics`, `/healthz`, `/readyz`.
     pub admin: AdminListener,
+    /// Held until the agent has ended.
+    state: StateLock,
 }
 
 impl Listeners {
-    /// Binds both.
+    /// Binds both, and takes the state folder.
     ///
     /// # Errors
-    /// What could not be bound, with its address.
+    /// What could not be bound, with its address; or that another agent works with the folder.
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let state = StateLock::take(&config.state_dir).await?;
         let admin = AdminListener::bind(config.admin_listen).await;
         Ok(Self {
             grpc: Listener::bind(&config.listen, None).await?,
             admin: admin.map_err(StartError::failed)?,
+            state,
         })
     }
 }
@@ -106,7 +114,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let upstream = |name, endpoint: &chassis::channel::Endpoint| {
         Upstream::new(name, endpoint.clone(), config.tls.clone()).map_err(StartError::failed)
     };
-    let backend = Backend::new(upstream("rds-backend", &config.backend)?.channel(), config.node_id.clone());
+    let backend = Remote::new(upstream("rds-backend", &config.backend)?.channel(), config.node_id.clone());
     let relay = config.relay.as_ref().map(|endpoint| upstream("event-relay", endpoint)).transpose()?;
     let (reporter, sending) = Reporter::new(config.node_name.clone());
     let metrics = Metrics::register(&mut registry, &lanes, &reporter);
@@ -117,7 +125,9 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         let shutdown = shutdown.clone();
         background.spawn(async move { tls.watch(TLS_CHECK, shutdown).await });
     }
-    background.spawn(check_node(Arc::clone(&kernel), condition, shutdown.clone()));
+    let lacks = Lacks::new(Arc::clone(&kernel), config.kubelet.as_path().to_owned(), reporter.clone());
+    lacks.register(&mut registry);
+    background.spawn(lacks.clone().watch(condition, shutdown.clone()));
     background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
     // Events of the last operations are told after the last operation has ended.
     let (sending_stop, sending_until) = Shutdown::manual();
@@ -126,7 +136,17 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let grace = config.grace;
     let tasks = Tasks::new();
     tracing::info!(node.name = config.node_name, kernel = kernel.name(), "node");
-    let node = Node { config, kernel: Arc::clone(&kernel), lanes, journal, backend, reporter, metrics };
+    let machine = Arc::new(lanes.clone());
+    let node = Node {
+        config,
+        kernel: Arc::clone(&kernel),
+        lanes,
+        machine,
+        journal,
+        backend: Arc::new(backend),
+        reporter,
+        metrics,
+    };
     let service = Service::new(Arc::new(node), tasks.clone());
     let served = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
@@ -148,6 +168,7 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     if sender.await.is_err() {
         tracing::warn!("the last events were not sent");
     }
+    drop(listeners.state);
     Ok(served?)
 }
 
@@ -165,21 +186,5 @@ async fn open_kernel(config: &Config, lanes: &Lanes) -> Result<Arc<dyn Kernel>, 
 async fn serve_admin(listener: AdminListener, registry: Registry, health: Health, shutdown: Shutdown) {
     if let Err(error) = admin::serve(listener, Arc::new(registry), health, shutdown).await {
         tracing::error!(%error, "admin port failed");
-    }
-}
-
-/// Says what the node lacks: once for a tool, and as long as it is so for what every volume needs.
-async fn check_node(kernel: Arc<dyn Kernel>, condition: Condition, shutdown: Shutdown) {
-    for tool in filesystem::TOOLS.into_iter().filter(|tool| !kernel::exec::is_installed(*tool)) {
-        tracing::warn!(tool = tool.name, package = tool.package, "tool is not installed on this node");
-    }
-    let mut ticks = tokio::time::interval(NODE_CHECK);
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            _ = ticks.tick() => {}
-        }
-        let missing = kernel.missing().await;
-        if missing.is_empty() { condition.ready() } else { condition.not_ready(missing.join("; ")) }
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Mount {
     pub(crate) kind: String,
     /// What was mounted, e.g. `/dev/nvme0n1`.
     pub(crate) source: PathBuf,
+    /// True when what is mounted below it is seen in other namespaces too.
+    pub(crate) shared: bool,
 }
 
 /// All mounts, in the order they were made.
@@ -99,6 +101,11 @@ impl Mounts {
         self.at(point).last()
     }
 
+    /// The mount a path lies on.
+    pub(crate) fn around(&self, path: &Path) -> Option<&Mount> {
+        path.ancestors().find_map(|folder| self.top(folder))
+    }
+
     /// Every mount that keeps a block device busy: its filesystem, and binds of its device node.
     pub(crate) fn of_device<'a>(&'a self, device: DevNo, node: &'a Path) -> impl Iterator<Item = &'a Mount> {
         self.0.iter().filter(move |mount| mount.is_of(device, node))
@@ -134,7 +141,10 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let point = unescape(fields.next()?);
     let options = fields.next()?;
     // Any number of optional fields, ended by a lone hyphen.
-    fields.by_ref().find(|field| *field == b"-")?;
+    let mut shared = false;
+    while let Some(field) = fields.next().filter(|field| *field != b"-") {
+        shared |= field.starts_with(b"shared:");
+    }
     let kind = unescape(fields.next()?);
     let source = unescape(fields.next()?);
     let super_options = fields.next()?;
@@ -146,6 +156,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         read_only_filesystem: has_option(super_options, b"ro"),
         kind: kind.to_string_lossy().into_owned(),
         source: source.into(),
+        shared,
     })
 }
 

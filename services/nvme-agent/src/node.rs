@@ -1,5 +1,6 @@
 //! What every operation of this node works with.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +12,34 @@ use crate::events::Reporter;
 use crate::facts::Backend;
 use crate::failure::Failure;
 use crate::journal::{Entry, Journal, JournalError, Recall};
-use crate::kernel::host::Host;
+use crate::kernel::host::{Host, Machine};
 use crate::kernel::{Kernel, KernelError, Session, volume_of};
 use crate::lanes::Lanes;
 use crate::metrics::Metrics;
+use crate::request::Connection;
+
+fn known(entry: Option<&Entry>, wanted: &[SocketAddr]) -> Vec<SocketAddr> {
+    let recorded = entry.into_iter().flat_map(|entry| &entry.addresses);
+    wanted.iter().chain(recorded).copied().collect()
+}
+
+/// True when every path of a session leads to one of these addresses, false when none does.
+fn belongs(session: &Session, known: &[SocketAddr]) -> Result<bool, Failure> {
+    let here = session.paths.iter().filter(|path| known.contains(&path.address)).count();
+    if here != 0 && here != session.paths.len() {
+        return Err(Failure::Mixed(session.leads_to()));
+    }
+    Ok(here != 0)
+}
 
 /// The node.
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) lanes: Lanes,
+    pub(crate) machine: Arc<dyn Machine>,
     pub(crate) journal: Journal,
-    pub(crate) backend: Backend,
+    pub(crate) backend: Arc<dyn Backend>,
     pub(crate) reporter: Reporter,
     pub(crate) metrics: Metrics,
 }
@@ -33,24 +50,69 @@ pub(crate) struct Operation {
     pub(crate) node: Arc<Node>,
     pub(crate) handle: VolumeHandle,
     pub(crate) deadline: Deadline,
-    pub(crate) host: Host,
+    pub(crate) host: Arc<dyn Host>,
 }
 
 impl Operation {
     /// Begins one.
     pub(crate) fn new(node: &Arc<Node>, handle: VolumeHandle, deadline: Deadline) -> Self {
-        let host = Host::new(&node.lanes, handle.to_string(), deadline);
+        let host = node.machine.host(handle.to_string(), deadline);
         Self { node: Arc::clone(node), handle, deadline, host }
     }
 
-    /// Every session of the volume, of any epoch.
-    pub(crate) async fn sessions(&self) -> Result<Vec<Session>, KernelError> {
-        let all = self.node.kernel.sessions(self.deadline).await?;
+    /// Every session of the volume, of any epoch; `wanted` are the addresses of the call, `entry` knows those of earlier
+    /// ones.
+    ///
+    /// The name of a subsystem tells slot and epoch but not the appliance: a volume of another appliance may have the
+    /// same one. So a session is this volume's only if it leads to an address of this volume; where none is known,
+    /// because the journal has no entry, if no other volume's entry claims it.
+    ///
+    /// # Errors
+    /// Also when a session leads to an address of the volume and to another one: then it is not known what it is.
+    pub(crate) async fn sessions(
+        &self,
+        entry: Option<&Entry>,
+        wanted: &[SocketAddr],
+    ) -> Result<Vec<Session>, Failure> {
+        let all = self.node.kernel.sessions(self.deadline).await;
+        let all = all.map_err(Failure::kernel("looking at the sessions"))?;
         let prefixes = &self.node.config.nqn_prefixes;
-        let ours = |session: &Session| {
+        let of_slot = |session: &Session| {
             volume_of(prefixes, &session.nqn).is_some_and(|(slot, _)| slot == self.handle.slot.as_str())
         };
-        Ok(all.into_iter().filter(ours).collect())
+        let known = known(entry, wanted);
+        let mut ours = Vec::new();
+        for session in all.into_iter().filter(of_slot) {
+            let is_ours = match known.is_empty() {
+                false => belongs(&session, &known)?,
+                true => !self.claimed_by_another(&session).await?,
+            };
+            if is_ours {
+                ours.push(session);
+            }
+        }
+        Ok(ours)
+    }
+
+    async fn claimed_by_another(&self, session: &Session) -> Result<bool, Failure> {
+        let addresses = self.journal(|journal, handle| journal.addresses_of_namesakes(handle)).await?;
+        Ok(session.paths.iter().any(|path| addresses.contains(&path.address)))
+    }
+
+    /// Where a session of the wanted name leads to that is not this volume's. The kernel would take a second session of
+    /// the same name for another path to the same data.
+    pub(crate) async fn namesake(
+        &self,
+        entry: Option<&Entry>,
+        wanted: &Connection,
+    ) -> Result<Option<String>, Failure> {
+        let all = self.node.kernel.sessions(self.deadline).await;
+        let all = all.map_err(Failure::kernel("looking at the sessions"))?;
+        let known = known(entry, &wanted.addresses);
+        let other = all
+            .iter()
+            .find(|session| session.nqn == wanted.nqn && belongs(session, &known).is_ok_and(|ours| !ours));
+        Ok(other.map(Session::leads_to))
     }
 
     async fn journal<T: Send + 'static>(

@@ -13,4 +13,5 @@ pub(crate) mod effects;
 pub(crate) mod ensure;
 pub(crate) mod facts;
 pub(crate) mod plan;
+pub(crate) mod session;
 pub(crate) mod unstage;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use proto::size::ByteSize;
@@ -88,6 +89,25 @@ pub(crate) struct Controller {
     pub(crate) host: String,
     /// How it is.
     pub(crate) state: State,
+    /// Where it goes to; `None` where it is not written as we know it.
+    pub(crate) address: Option<SocketAddr>,
+    /// The number the other side gave it.
+    pub(crate) cntlid: String,
+}
+
+impl Controller {
+    /// Its name, e.g. `nvme3`.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// Where a controller goes to, from its attribute `address`: `traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.9`.
+pub(crate) fn address(attribute: &str) -> Option<SocketAddr> {
+    let field = |name: &str| {
+        attribute.trim_end().split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+    };
+    Some(SocketAddr::new(field("traddr")?.parse().ok()?, field("trsvcid")?.parse().ok()?))
 }
 
 /// The text, or nothing where there is none (any more). Any other failure proves nothing about it and is an error: a
@@ -114,10 +134,15 @@ pub(crate) fn controllers(sys: &Path) -> io::Result<Vec<Controller>> {
         if field("transport")?.is_none_or(|transport| transport != "tcp") {
             continue;
         }
-        let (Some(subsystem), Some(state)) = (field("subsysnqn")?, field("state")?) else { continue };
+        let (Some(subsystem), Some(state), Some(goes_to), Some(cntlid)) =
+            (field("subsysnqn")?, field("state")?, field("address")?, field("cntlid")?)
+        else {
+            continue;
+        };
         let state = if state == "live" { State::Live } else { State::NotLive(state) };
+        let address = address(&goes_to);
         let host = field("hostnqn")?.unwrap_or_default();
-        all.push(Controller { subsystem, host, state, path });
+        all.push(Controller { subsystem, host, state, address, cntlid, path });
     }
     Ok(all)
 }
@@ -156,6 +181,7 @@ fn namespace_below(folder: &Path, nsid: u32) -> io::Result<Option<Device>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn write(path: PathBuf, text: &str) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -169,6 +195,8 @@ mod tests {
         {
             write(folder.join(file), text);
         }
+        write(folder.join("address"), "traddr=10.0.0.1,trsvcid=4420,src_addr=10.0.0.9");
+        write(folder.join("cntlid"), "1");
     }
 
     fn namespace_at(folder: PathBuf, nsid: &str, dev: &str) {
@@ -195,6 +223,45 @@ mod tests {
         let device = namespace(sys, &all[0], 1).expect("readable").expect("there");
         assert_eq!((device.node.to_str(), device.size.bytes()), (Some("/dev/nvme0n2"), 1 << 20));
         assert_eq!(namespace(sys, &all[1], 1).expect("readable"), None, "nothing of another subsystem");
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_read_back_whatever_else_the_kernel_writes_beside_it(
+            ip in any::<std::net::IpAddr>(),
+            port in 1u16..,
+            rest in "(,[a-z_]{1,12}=[0-9a-f.:]{0,20}){0,3}",
+        ) {
+            // Only ours is named so.
+            prop_assume!(!rest.contains("traddr=") && !rest.contains("trsvcid="));
+            let text = format!("traddr={ip},trsvcid={port}{rest}\n");
+            prop_assert_eq!(address(&text), Some(SocketAddr::new(ip, port)));
+        }
+
+        #[test]
+        fn no_text_makes_an_address_that_is_not_written_in_it(text in "\\PC{0,80}") {
+            if let Some(found) = address(&text) {
+                prop_assert!(text.contains("traddr=") && text.contains(&found.port().to_string()));
+            }
+        }
+
+        #[test]
+        fn whatever_sysfs_holds_a_controller_is_left_out_or_an_error_and_never_another_one(
+            fields in proptest::collection::vec(proptest::option::of("[ -~]{0,40}"), 5),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let names = ["transport", "subsysnqn", "state", "address", "cntlid"];
+            for (name, text) in names.iter().zip(&fields) {
+                if let Some(text) = text {
+                    write(folder.path().join("class/nvme/nvme0").join(name), text);
+                }
+            }
+            for found in controllers(folder.path()).expect("readable") {
+                prop_assert_eq!(fields[0].as_deref().map(str::trim_end), Some("tcp"));
+                prop_assert_eq!(fields[1].as_deref().map(str::trim_end), Some(found.subsystem.as_str()));
+                prop_assert_eq!(found.state == State::Live, fields[2].as_deref().map(str::trim_end) == Some("live"));
+            }
+        }
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! Looking at a block device: is it the one sysfs names, is it empty, does anybody use it. Calls here block, and hang
-//! on a dead path: they are made from [`crate::lanes`] only.
+//! Looking at a block device: is it the one sysfs names, is it empty. Calls here block, and hang on a dead path: they are
+//! made from [`crate::lanes`] only.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
 
 use nix::libc;
 use proto::size::ByteSize;
 
 use super::Device;
-use crate::mounts::{DevNo, Mounts};
+use crate::mounts::DevNo;
 use crate::sysfs;
 
 /// What is read at each end of a device before it is called blank, in bytes.
@@ -21,7 +20,8 @@ const ALIGNMENT: usize = 4096;
 
 nix::ioctl_write_ptr_bad!(blkroset, nix::request_code_none!(0x12, 93), libc::c_int);
 
-fn open(device: &Device, flags: i32) -> io::Result<File> {
+/// Opens a device for reading, if its node is the device that was seen.
+pub(crate) fn open(device: &Device, flags: i32) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | flags).open(&device.node)?;
     if !is_named(&file, device)? {
         let why = format!("{} is not the device {} any more", device.node.display(), device.number);
@@ -44,17 +44,66 @@ pub(crate) fn opened_is_named(device: &Device) -> io::Result<bool> {
     is_named(&file, device)
 }
 
+/// A device that is held open for reading. As long as it is, the kernel gives its number to no other device.
+#[derive(Debug)]
+pub(crate) struct Held {
+    file: File,
+    device: Device,
+}
+
+impl Held {
+    /// Of a file that was opened as this device.
+    pub(crate) fn new(file: File, device: &Device) -> Self {
+        Self { file, device: device.clone() }
+    }
+
+    /// Opens a device, past every cache.
+    pub(crate) fn open(device: &Device) -> io::Result<Self> {
+        Ok(Self::new(open(device, libc::O_DIRECT)?, device))
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Another descriptor of the same.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self::new(self.file.try_clone()?, &self.device))
+    }
+
+    /// The descriptor, for a tool.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
+    /// Waits until everything that was written is on the other side.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Reads both ends completely, past every cache.
+    ///
+    /// # Errors
+    /// Whatever keeps one byte from being read.
+    pub(crate) fn read_ends(&self, start_bytes: usize) -> io::Result<Ends> {
+        let size = self.device.size.bytes();
+        let first = read_direct(&self.file, 0, size.min(END))?;
+        // Both cover the whole of a small device, and the second begins where O_DIRECT can.
+        let from = size.saturating_sub(END) / ALIGNMENT as u64 * ALIGNMENT as u64;
+        let last = read_direct(&self.file, from, size - from)?;
+        let zero = first.iter().chain(&last).all(|byte| *byte == 0);
+        let start = first[..start_bytes.min(first.len())].to_vec();
+        Ok(Ends { zero, start })
+    }
+}
+
 /// Makes the kernel refuse writes.
 pub(crate) fn protect(device: &Device) -> io::Result<()> {
     let file = open(device, 0)?;
     // SAFETY: BLKROSET (linux/fs.h) reads one int through the pointer, which lives until the call has returned.
     unsafe { blkroset(file.as_raw_fd(), &1) }?;
     Ok(())
-}
-
-/// Waits until everything that was written is on the other side.
-pub(crate) fn flush(device: &Device) -> io::Result<()> {
-    open(device, 0)?.sync_all()
 }
 
 /// The ends of a device.
@@ -64,22 +113,6 @@ pub(crate) struct Ends {
     pub(crate) zero: bool,
     /// The first bytes, for superblocks.
     pub(crate) start: Vec<u8>,
-}
-
-/// Reads both ends completely, past every cache.
-///
-/// # Errors
-/// Whatever keeps one byte from being read.
-pub(crate) fn read_ends(device: &Device, start_bytes: usize) -> io::Result<Ends> {
-    let file = open(device, libc::O_DIRECT)?;
-    let size = device.size.bytes();
-    let first = read_direct(&file, 0, size.min(END))?;
-    // Both cover the whole of a small device, and the second begins where O_DIRECT can.
-    let from = size.saturating_sub(END) / ALIGNMENT as u64 * ALIGNMENT as u64;
-    let last = read_direct(&file, from, size - from)?;
-    let zero = first.iter().chain(&last).all(|byte| *byte == 0);
-    let start = first[..start_bytes.min(first.len())].to_vec();
-    Ok(Ends { zero, start })
 }
 
 fn read_direct(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {
@@ -98,72 +131,6 @@ fn read_direct(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {
         }
     }
     Ok(buffer[..length].to_vec())
-}
-
-/// Everything that uses a device, one phrase each; empty only when every look found nothing.
-///
-/// Mounts of this and of the host's mount namespace, holders in sysfs, loop devices over it, open files of every
-/// process, and at last an exclusive open, which fails while any superblock lives, in any namespace.
-pub(crate) fn users(device: &Device) -> io::Result<Vec<String>> {
-    let mut users = Vec::new();
-    for table in ["/proc/self/mountinfo", "/proc/1/mountinfo"] {
-        let mounts = Mounts::parse(&fs::read(table)?).map_err(io::Error::other)?;
-        let of = mounts.of_device(device.number, &device.node);
-        users.extend(of.map(|mount| format!("mounted at {}", mount.point.display())));
-    }
-    users.sort();
-    users.dedup();
-    let holders = sysfs::holders(&device.name())?;
-    users.extend(holders.into_iter().map(|name| format!("held by {name}")));
-    let loops = sysfs::loops_over(&device.node)?;
-    users.extend(loops.into_iter().map(|name| format!("behind {name}")));
-    users.extend(opened_by(device.number)?);
-    // Only after the others: they say who it is.
-    if users.is_empty() && !opens_exclusively(device)? {
-        users.push(
-            "in use by the kernel (a mount of another namespace, or one that is still being taken off)"
-                .to_owned(),
-        );
-    }
-    Ok(users)
-}
-
-fn opens_exclusively(device: &Device) -> io::Result<bool> {
-    match open(device, libc::O_EXCL | libc::O_NONBLOCK) {
-        Ok(_) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Processes that have the device open: QEMU opens raw block without O_EXCL.
-fn opened_by(number: DevNo) -> io::Result<Vec<String>> {
-    let mut users = Vec::new();
-    for process in fs::read_dir("/proc")? {
-        let process = process?.path();
-        let Some(pid) = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else {
-            continue;
-        };
-        let open_files = match fs::read_dir(process.join("fd")) {
-            Ok(open_files) => open_files,
-            Err(error) if has_ended(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        let is_device = |path: &Path| {
-            fs::metadata(path).is_ok_and(|file| {
-                file.file_type().is_block_device() && DevNo::from_raw(file.rdev()) == number
-            })
-        };
-        if open_files.filter_map(Result::ok).any(|file| is_device(&file.path())) {
-            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            users.push(format!("open in process {pid} ({})", name.trim_end()));
-        }
-    }
-    Ok(users)
-}
-
-fn has_ended(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// What statvfs tells of a mounted filesystem.

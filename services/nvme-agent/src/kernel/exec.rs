@@ -1,6 +1,7 @@
 //! Child processes: the tools that make, check and grow filesystems. Each has a deadline; one that does not end is
 //! killed, and one that cannot be killed is left behind, counted, and reaped when the kernel lets go of it.
 
+use std::fs::File;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use chassis::deadline::Deadline;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Child;
 
-use crate::filesystem::{Command, Tool};
+use crate::filesystem::{Command, HELD, Tool};
 use crate::kernel::KernelError;
 use crate::lanes::{Lanes, Stuck};
 
@@ -31,16 +32,29 @@ pub(crate) struct Finished {
     pub(crate) output: String,
 }
 
+/// The device a tool works on: its standard input, which it finds under [`HELD`]. So it gets the very device that was
+/// proven, and the device stays held as long as the tool lives, whatever becomes of this process.
+#[derive(Debug)]
+pub(crate) struct On {
+    /// The open device.
+    pub(crate) file: File,
+    /// Its node, for messages.
+    pub(crate) about: String,
+}
+
 /// Runs a tool for `volume`.
 pub(crate) async fn run(
     lanes: &Lanes,
     volume: &str,
     command: &Command,
+    on: Option<On>,
     deadline: Deadline,
 ) -> Result<Finished, KernelError> {
     let what = command.tool.name;
     let place = lanes.enter(volume, what, deadline).await?;
-    let mut child = start(command)?;
+    let about = on.as_ref().map(|on| on.about.clone()).unwrap_or_default();
+    let shown = || shown(command, &about);
+    let mut child = start(command, on)?;
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let talk = async {
         let (said, complained, status) = tokio::join!(read(out.as_mut()), read(err.as_mut()), child.wait());
@@ -50,12 +64,12 @@ pub(crate) async fn run(
         Ok(Ok((said, complained, status))) => match status.code() {
             Some(code) if command.success.contains(&code) => Ok(Finished { code, output: said }),
             Some(_) | None => Err(KernelError::Tool {
-                command: shown(command),
+                command: shown(),
                 status: status.to_string(),
                 said: end_of(&format!("{said}\n{complained}")),
             }),
         },
-        Ok(Err(error)) => Err(KernelError::system(shown(command), error)),
+        Ok(Err(error)) => Err(KernelError::system(shown(), error)),
         Err(_) => {
             give_up(lanes, volume, what, child, place).await;
             Err(Stuck::Hanging { what }.into())
@@ -63,15 +77,17 @@ pub(crate) async fn run(
     }
 }
 
-fn start(command: &Command) -> Result<Child, KernelError> {
+fn start(command: &Command, on: Option<On>) -> Result<Child, KernelError> {
+    let about = on.as_ref().map(|on| on.about.clone()).unwrap_or_default();
+    let input = on.map_or_else(Stdio::null, |on| Stdio::from(on.file));
     let mut process = tokio::process::Command::new(command.tool.name);
     process.args(&command.arguments).env_clear().env("PATH", PATH).env("LC_ALL", "C");
-    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    process.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     process.spawn().map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             missing(command.tool)
         } else {
-            KernelError::system(shown(command), error)
+            KernelError::system(shown(command, &about), error)
         }
     })
 }
@@ -114,8 +130,8 @@ async fn give_up(
     }
 }
 
-fn shown(command: &Command) -> String {
-    format!("{} {}", command.tool.name, command.arguments.join(" "))
+fn shown(command: &Command, about: &str) -> String {
+    format!("{} {}", command.tool.name, command.arguments.join(" ")).replace(HELD, about)
 }
 
 fn end_of(said: &str) -> String {
@@ -138,7 +154,7 @@ mod tests {
     }
 
     async fn run_it(command: &Command, limit: Duration) -> Result<Finished, KernelError> {
-        run(&Lanes::default(), "v", command, Deadline::after(limit)).await
+        run(&Lanes::default(), "v", command, None, Deadline::after(limit)).await
     }
 
     const LONG: Duration = Duration::from_secs(20);
@@ -162,7 +178,7 @@ mod tests {
         let lanes = Lanes::default();
         let endless = command("sh", &["-c", "read x < /dev/zero; exec tail -f /dev/null"]);
         let begun = std::time::Instant::now();
-        let stuck = run(&lanes, "v", &endless, Deadline::after(Duration::from_millis(100))).await;
+        let stuck = run(&lanes, "v", &endless, None, Deadline::after(Duration::from_millis(100))).await;
         assert!(matches!(stuck, Err(KernelError::Stuck(Stuck::Hanging { .. }))), "{stuck:?}");
         assert!(begun.elapsed() < LONG);
         assert_eq!(lanes.stuck(), 0, "it was killed and reaped");

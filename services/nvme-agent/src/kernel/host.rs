@@ -7,13 +7,15 @@ use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chassis::deadline::Deadline;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::device::{self, Space};
+use super::device::{self, Ends, Held, Space};
 use super::exec::{self, Finished};
+use super::users::{self, Use};
 use super::{Device, KernelError};
 use crate::filesystem::{self, Command, Signature};
 use crate::lanes::Lanes;
@@ -26,19 +28,97 @@ use crate::sysfs;
 const CAP_SYS_RESOURCE: u32 = 24;
 
 /// The node's kernel as one volume sees it.
+#[tonic::async_trait]
+pub(crate) trait Host: Send + Sync + 'static {
+    /// The mounts as this process sees them.
+    async fn mounts(&self) -> Result<Mounts, KernelError>;
+
+    /// What lies at a path.
+    async fn look(&self, path: &KubeletPath) -> Result<Entry, KernelError>;
+
+    /// Makes a folder, one level.
+    async fn make_folder(&self, path: &KubeletPath) -> Result<(), KernelError>;
+
+    /// Makes an empty file.
+    async fn make_file(&self, path: &KubeletPath) -> Result<(), KernelError>;
+
+    /// Removes an empty folder or file.
+    async fn remove(&self, path: &KubeletPath) -> Result<(), KernelError>;
+
+    /// True when the opened node is the device sysfs lists, and true when it is write-protected.
+    async fn identify(&self, device: &Device) -> Result<(bool, bool), KernelError>;
+
+    /// Makes the kernel refuse writes to a device.
+    async fn protect(&self, device: &Device) -> Result<(), KernelError>;
+
+    /// Opens a device to hold on to it.
+    async fn hold(&self, device: &Device) -> Result<Held, KernelError>;
+
+    /// Lets go of a device. The last one to do so writes back what is left, which may hang.
+    async fn release(&self, held: Held);
+
+    /// Sends everything to the other side.
+    async fn flush(&self, held: &Held) -> Result<(), KernelError>;
+
+    /// Claims a device if nothing uses it.
+    async fn claim(&self, device: &Device) -> Result<Use, KernelError>;
+
+    /// Runs a tool on a device that is held: the tool gets the descriptor, not the name.
+    async fn run_on(&self, held: &Held, command: &Command) -> Result<Finished, KernelError>;
+
+    /// Reads both ends of a device; an error is that of reading.
+    async fn read_ends(&self, held: &Held) -> Result<io::Result<Ends>, KernelError>;
+
+    /// What is on a device. An error of reading is never "nothing".
+    async fn probe(&self, held: &Held) -> Result<Content, KernelError>;
+
+    /// Mounts a filesystem at a path, whose folder must be there.
+    async fn mount(
+        &self,
+        device: &Device,
+        at: &KubeletPath,
+        kind: filesystem::Kind,
+        flags: MsFlags,
+        data: String,
+    ) -> Result<(), KernelError>;
+
+    /// Binds what is seen at `source` (a folder below kubelet's, or a device node) to a target that is there.
+    async fn bind(&self, source: BindSource, target: &KubeletPath) -> Result<(), KernelError>;
+
+    /// Makes a bind read-only. The flags the mount has are given again: a remount would clear them.
+    async fn make_read_only(&self, target: &KubeletPath, keep: MsFlags) -> Result<(), KernelError>;
+
+    /// Takes off the topmost mount at a path. That there is none is told by the next look, not here.
+    async fn unmount(&self, path: &KubeletPath) -> Result<(), KernelError>;
+
+    /// Space of the filesystem seen at a path.
+    async fn space(&self, path: &KubeletPath) -> Result<Space, KernelError>;
+
+    /// True when this process may grow a mounted ext4 (CAP_SYS_RESOURCE).
+    async fn may_grow_ext4_mounted(&self) -> Result<bool, KernelError>;
+}
+
+/// Where hosts come from: one for each operation.
+pub(crate) trait Machine: Send + Sync + 'static {
+    /// For operations on `volume` until `deadline`.
+    fn host(&self, volume: String, deadline: Deadline) -> Arc<dyn Host>;
+}
+
+impl Machine for Lanes {
+    fn host(&self, volume: String, deadline: Deadline) -> Arc<dyn Host> {
+        Arc::new(Local { lanes: self.clone(), volume, deadline })
+    }
+}
+
+/// This machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Host {
+pub(crate) struct Local {
     lanes: Lanes,
     volume: String,
     deadline: Deadline,
 }
 
-impl Host {
-    /// For operations on `volume` until `deadline`.
-    pub(crate) fn new(lanes: &Lanes, volume: String, deadline: Deadline) -> Self {
-        Self { lanes: lanes.clone(), volume, deadline }
-    }
-
+impl Local {
     /// Runs `work` off the runtime; an error is told with `what`.
     pub(crate) async fn off<T: Send + 'static>(
         &self,
@@ -50,45 +130,42 @@ impl Host {
         done.map_err(|source| KernelError::system(format!("{what} {about}"), source))
     }
 
-    /// Runs a tool.
-    pub(crate) async fn run(&self, command: &Command) -> Result<Finished, KernelError> {
-        exec::run(&self.lanes, &self.volume, command, self.deadline).await
+    /// Another descriptor of a device that is held.
+    async fn share(&self, held: &Held) -> Result<Held, KernelError> {
+        held.share().map_err(|error| KernelError::system("holding on to the device", error))
     }
+}
 
-    /// The mounts as this process sees them.
-    pub(crate) async fn mounts(&self) -> Result<Mounts, KernelError> {
+#[tonic::async_trait]
+impl Host for Local {
+    async fn mounts(&self) -> Result<Mounts, KernelError> {
         self.off("reading", "/proc/self/mountinfo", || {
             Mounts::parse(&fs::read("/proc/self/mountinfo")?).map_err(io::Error::other)
         })
         .await
     }
 
-    /// What lies at a path.
-    pub(crate) async fn look(&self, path: &KubeletPath) -> Result<Entry, KernelError> {
+    async fn look(&self, path: &KubeletPath) -> Result<Entry, KernelError> {
         let at = path.clone();
         self.off("looking at", path, move || Ok(at.look()?)).await
     }
 
-    /// Makes a folder, one level.
-    pub(crate) async fn make_folder(&self, path: &KubeletPath) -> Result<(), KernelError> {
+    async fn make_folder(&self, path: &KubeletPath) -> Result<(), KernelError> {
         let at = path.clone();
         self.off("making the folder", path, move || Ok(at.make_folder()?)).await
     }
 
-    /// Makes an empty file.
-    pub(crate) async fn make_file(&self, path: &KubeletPath) -> Result<(), KernelError> {
+    async fn make_file(&self, path: &KubeletPath) -> Result<(), KernelError> {
         let at = path.clone();
         self.off("making the file", path, move || Ok(at.make_file()?)).await
     }
 
-    /// Removes an empty folder or file.
-    pub(crate) async fn remove(&self, path: &KubeletPath) -> Result<(), KernelError> {
+    async fn remove(&self, path: &KubeletPath) -> Result<(), KernelError> {
         let at = path.clone();
         self.off("removing", path, move || Ok(at.remove()?)).await
     }
 
-    /// True when the opened node is the device sysfs lists, and true when it is write-protected.
-    pub(crate) async fn identify(&self, device: &Device) -> Result<(bool, bool), KernelError> {
+    async fn identify(&self, device: &Device) -> Result<(bool, bool), KernelError> {
         let (looked, about) = (device.clone(), device.node.display());
         self.off("opening", about, move || {
             Ok((device::opened_is_named(&looked)?, sysfs::write_protected(&sysfs::block(&looked.name()))?))
@@ -96,38 +173,57 @@ impl Host {
         .await
     }
 
-    /// Makes the kernel refuse writes to a device.
-    pub(crate) async fn protect(&self, device: &Device) -> Result<(), KernelError> {
+    async fn protect(&self, device: &Device) -> Result<(), KernelError> {
         let of = device.clone();
         self.off("write-protecting", device.node.display(), move || device::protect(&of)).await
     }
 
-    /// Sends everything to the other side.
-    pub(crate) async fn flush(&self, device: &Device) -> Result<(), KernelError> {
+    async fn hold(&self, device: &Device) -> Result<Held, KernelError> {
         let of = device.clone();
-        self.off("flushing", device.node.display(), move || device::flush(&of)).await
+        self.off("opening", device.node.display(), move || Held::open(&of)).await
     }
 
-    /// Everything that uses a device.
-    pub(crate) async fn users(&self, device: &Device) -> Result<Vec<String>, KernelError> {
-        let of = device.clone();
-        self.off("looking for users of", device.node.display(), move || device::users(&of)).await
-    }
-
-    /// What is on a device. An error of reading is never "nothing".
-    pub(crate) async fn probe(&self, device: &Device) -> Result<Content, KernelError> {
-        let of = device.clone();
-        let read = self
-            .lanes
-            .run(&self.volume, "reading the ends of the device", self.deadline, move || {
-                device::read_ends(&of, filesystem::SUPERBLOCK_BYTES)
+    async fn release(&self, held: Held) {
+        let about = held.device().node.display().to_string();
+        if let Err(error) = self
+            .off("closing", about, move || {
+                drop(held);
+                Ok(())
             })
-            .await?;
-        let ends = match read {
+            .await
+        {
+            tracing::warn!(volume.id = self.volume, %error, "device is closed later");
+        }
+    }
+
+    async fn flush(&self, held: &Held) -> Result<(), KernelError> {
+        let shared = self.share(held).await?;
+        self.off("flushing", held.device().node.display(), move || shared.flush()).await
+    }
+
+    async fn claim(&self, device: &Device) -> Result<Use, KernelError> {
+        let of = device.clone();
+        self.off("looking for users of", device.node.display(), move || users::claim(&of)).await
+    }
+
+    async fn run_on(&self, held: &Held, command: &Command) -> Result<Finished, KernelError> {
+        let about = held.device().node.display().to_string();
+        let on = exec::On { file: self.share(held).await?.into_file(), about };
+        exec::run(&self.lanes, &self.volume, command, Some(on), self.deadline).await
+    }
+
+    async fn read_ends(&self, held: &Held) -> Result<io::Result<Ends>, KernelError> {
+        let shared = self.share(held).await?;
+        let work = move || shared.read_ends(filesystem::SUPERBLOCK_BYTES);
+        Ok(self.lanes.run(&self.volume, "reading the ends of the device", self.deadline, work).await?)
+    }
+
+    async fn probe(&self, held: &Held) -> Result<Content, KernelError> {
+        let ends = match self.read_ends(held).await? {
             Ok(ends) => ends,
             Err(error) => return Ok(Content::NotProven(format!("its ends could not be read: {error}"))),
         };
-        let answer = self.run(&filesystem::look_for_signatures(&device.node)).await?;
+        let answer = self.run_on(held, &filesystem::look_for_signatures()).await?;
         Ok(match filesystem::signature(answer.code, &answer.output) {
             Signature::Filesystem(kind) => Content::Filesystem(kind, filesystem::ext4_size(&ends.start)),
             Signature::Other(what) => Content::NotProven(format!("it holds {what}")),
@@ -138,8 +234,7 @@ impl Host {
         })
     }
 
-    /// Mounts a filesystem at a path, whose folder must be there.
-    pub(crate) async fn mount(
+    async fn mount(
         &self,
         device: &Device,
         at: &KubeletPath,
@@ -158,8 +253,7 @@ impl Host {
         .await
     }
 
-    /// Binds what is seen at `source` (a folder below kubelet's, or a device node) to a target that is there.
-    pub(crate) async fn bind(&self, source: BindSource, target: &KubeletPath) -> Result<(), KernelError> {
+    async fn bind(&self, source: BindSource, target: &KubeletPath) -> Result<(), KernelError> {
         let to = target.clone();
         self.off("binding", target, move || {
             let pinned =
@@ -182,12 +276,7 @@ impl Host {
         .await
     }
 
-    /// Makes a bind read-only. The flags the mount has are given again: a remount would clear them.
-    pub(crate) async fn make_read_only(
-        &self,
-        target: &KubeletPath,
-        keep: MsFlags,
-    ) -> Result<(), KernelError> {
+    async fn make_read_only(&self, target: &KubeletPath, keep: MsFlags) -> Result<(), KernelError> {
         let at = target.clone();
         self.off("making read-only", target, move || {
             let target = at.open()?;
@@ -198,8 +287,7 @@ impl Host {
         .await
     }
 
-    /// Takes off the topmost mount at a path. That there is none is told by the next look, not here.
-    pub(crate) async fn unmount(&self, path: &KubeletPath) -> Result<(), KernelError> {
+    async fn unmount(&self, path: &KubeletPath) -> Result<(), KernelError> {
         let at = path.clone();
         self.off("unmounting", path, move || {
             let parent = at.open_parent()?;
@@ -211,8 +299,7 @@ impl Host {
         .await
     }
 
-    /// Space of the filesystem seen at a path.
-    pub(crate) async fn space(&self, path: &KubeletPath) -> Result<Space, KernelError> {
+    async fn space(&self, path: &KubeletPath) -> Result<Space, KernelError> {
         let at = path.clone();
         self.off("measuring", path, move || {
             let stat = nix::sys::statvfs::fstatvfs(at.open()?)?;
@@ -226,8 +313,7 @@ impl Host {
         .await
     }
 
-    /// True when this process may grow a mounted ext4 (CAP_SYS_RESOURCE).
-    pub(crate) async fn may_grow_ext4_mounted(&self) -> Result<bool, KernelError> {
+    async fn may_grow_ext4_mounted(&self) -> Result<bool, KernelError> {
         self.off("reading", "/proc/self/status", || {
             let status = fs::read_to_string("/proc/self/status")?;
             let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -4,16 +4,20 @@
 //! The write to `/dev/nvme-fabrics` returns before the namespace is found, and the number it answers with names the
 //! controller: the device is found through the subsystem's name, never through that number.
 
+mod controller;
+mod lack;
+mod pending;
+
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use chassis::deadline::Deadline;
 use proto::nqn::{Nqn, NqnPrefix};
 
-use super::{ConnectError, Kernel, KernelError, Session, State, volume_of};
+use self::pending::Pending;
+use super::{ConnectError, Kernel, KernelError, Lack, Session, State, volume_of};
 use crate::fabrics;
 use crate::lanes::Lanes;
 use crate::request::Connection;
@@ -31,12 +35,14 @@ pub(crate) struct Linux {
     sys: PathBuf,
     prefixes: Vec<NqnPrefix>,
     lanes: Lanes,
+    pending: Pending,
 }
 
 impl Linux {
     /// The real one.
     pub(crate) fn new(prefixes: Vec<NqnPrefix>, lanes: &Lanes) -> Self {
-        Self { fabrics: "/dev/nvme-fabrics".into(), sys: "/sys".into(), prefixes, lanes: lanes.clone() }
+        let (fabrics, sys) = ("/dev/nvme-fabrics".into(), "/sys".into());
+        Self { fabrics, sys, prefixes, lanes: lanes.clone(), pending: Pending::default() }
     }
 
     /// Our controllers to a subsystem. Those of others, above all those the node booted from, are not seen at all.
@@ -44,6 +50,34 @@ impl Linux {
         let ours = volume_of(prefixes, nqn).is_some();
         let all = if ours { sysfs::controllers(sys)? } else { Vec::new() };
         Ok(all.into_iter().filter(|controller| controller.subsystem == nqn.as_str()).collect())
+    }
+
+    /// True when the kernel makes one device of several controllers to one subsystem.
+    fn multipath(&self) -> bool {
+        let parameter = self.sys.join("module/nvme_core/parameters/multipath");
+        std::fs::read_to_string(parameter).is_ok_and(|text| text.trim() == "Y")
+    }
+
+    /// Makes one session to one address, and says so in the list of sessions until the kernel has answered.
+    async fn connect_to(
+        &self,
+        connection: &Connection,
+        address: SocketAddr,
+        deadline: Deadline,
+    ) -> Result<(), ConnectError> {
+        let Some(asking) = self.pending.begin(&connection.nqn, address) else {
+            return Err(ConnectError::AlreadyThere);
+        };
+        let (fabrics, wanted) = (self.fabrics.clone(), connection.clone());
+        let work = move || {
+            let asked = connect_one(&fabrics, &wanted, address);
+            drop(asking);
+            asked
+        };
+        let asked = self.lanes.run(connection.nqn.as_str(), "connecting", deadline, work).await;
+        let instance = asked.map_err(KernelError::Stuck)??;
+        tracing::info!(nqn = %connection.nqn, %address, instance, "connected");
+        Ok(())
     }
 
     /// Writes `1` to an attribute of every controller of a subsystem. One that is gone needs no telling.
@@ -108,14 +142,16 @@ fn sessions(sys: &Path, prefixes: &[NqnPrefix]) -> io::Result<Vec<Session>> {
             continue;
         }
         let device = sysfs::namespace(sys, &controller, NAMESPACE)?;
+        let path = controller::path_of(&controller)?;
         match all.iter_mut().find(|session| session.nqn == nqn) {
             Some(session) => {
                 if controller.state == State::Live {
                     session.state = State::Live;
                 }
                 session.device = session.device.take().or(device);
+                session.paths.push(path);
             }
-            None => all.push(Session { nqn, state: controller.state, device }),
+            None => all.push(Session { nqn, state: controller.state, device, paths: vec![path] }),
         }
     }
     Ok(all)
@@ -131,110 +167,67 @@ impl Kernel for Linux {
         false
     }
 
+    /// To every address where the kernel makes one device of them, else to the first that accepts.
     async fn connect(&self, connection: &Connection, deadline: Deadline) -> Result<(), ConnectError> {
-        let mut refused = ConnectError::AlreadyThere;
+        let all = self.multipath();
+        let (mut connected, mut refused) = (false, None);
         for address in connection.addresses.clone() {
-            let (fabrics, wanted) = (self.fabrics.clone(), connection.clone());
-            let work = move || connect_one(&fabrics, &wanted, address);
-            let asked = self.lanes.run(connection.nqn.as_str(), "connecting", deadline, work).await;
-            match asked.map_err(KernelError::Stuck)? {
-                Ok(instance) => {
-                    tracing::info!(nqn = %connection.nqn, %address, instance, "connected");
-                    return Ok(());
+            match self.connect_to(connection, address, deadline).await {
+                Ok(()) => connected = true,
+                Err(error @ ConnectError::Failed { .. }) if connected || refused.is_none() => {
+                    tracing::warn!(nqn = %connection.nqn, %address, %error, "one address did not accept");
+                    refused = Some(error);
                 }
-                Err(ConnectError::AlreadyThere) => return Err(ConnectError::AlreadyThere),
-                Err(error @ ConnectError::Failed { .. }) => refused = error,
-                Err(error @ ConnectError::Kernel(_)) => return Err(error),
+                Err(ConnectError::Failed { .. }) => {}
+                Err(ConnectError::AlreadyThere) if connected => {}
+                Err(error @ (ConnectError::AlreadyThere | ConnectError::Kernel(_))) => return Err(error),
+            }
+            if connected && !all {
+                break;
             }
         }
-        Err(refused)
+        match refused {
+            Some(error) if !connected => Err(error),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn sessions(&self, deadline: Deadline) -> Result<Vec<Session>, KernelError> {
         let (sys, prefixes) = (self.sys.clone(), self.prefixes.clone());
+        // First: what ends between the two looks has left its controller by the second.
+        let pending = self.pending.sessions();
         let looked =
             self.lanes.run(LANE, "looking at sessions", deadline, move || sessions(&sys, &prefixes)).await?;
-        looked.map_err(|error| KernelError::system("looking at sessions", error))
+        let mut all = looked.map_err(|error| KernelError::system("looking at sessions", error))?;
+        all.extend(
+            pending
+                .into_iter()
+                .filter(|asked| !all.iter().any(|session| session.nqn == asked.nqn))
+                .collect::<Vec<_>>(),
+        );
+        Ok(all)
     }
 
     async fn rescan(&self, nqn: &Nqn, deadline: Deadline) -> Result<(), KernelError> {
         self.tell(nqn, "rescan_controller", deadline).await
     }
 
-    async fn disconnect(&self, nqn: &Nqn, deadline: Deadline) -> Result<(), KernelError> {
-        self.tell(nqn, "delete_controller", deadline).await
+    async fn disconnect(&self, session: &Session, deadline: Deadline) -> Result<(), KernelError> {
+        // One of others, above all one the node booted from, is not ended even when it is asked for.
+        if volume_of(&self.prefixes, &session.nqn).is_none() {
+            return Ok(());
+        }
+        let (sys, ended) = (self.sys.clone(), session.clone());
+        let work = move || ended.paths.iter().try_for_each(|path| controller::end(&sys, &ended.nqn, path));
+        self.lanes.run(session.nqn.as_str(), "disconnecting", deadline, work).await?
     }
 
-    async fn missing(&self) -> Vec<String> {
-        let mut missing = Vec::new();
-        if !self.fabrics.exists() {
-            missing.push(format!("{} is missing: load the module nvme-tcp", self.fabrics.display()));
-        }
-        // Every reconnect happens in the first process' network, whatever ours is.
-        let network =
-            |process: &str| std::fs::metadata(format!("/proc/{process}/ns/net")).map(|ns| ns.ino()).ok();
-        if network("1").is_some() && network("1") != network("self") {
-            missing.push(
-                "this process is not in the host's network: set hostNetwork, or sessions cannot reconnect"
-                    .to_owned(),
-            );
-        }
-        missing
+    async fn missing(&self, kubelet: &Path) -> Vec<Lack> {
+        lack::all(&self.fabrics, &self.sys, kubelet)
     }
 
     async fn stop(&self) {}
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::tests::connection;
-    use std::fs;
-    use std::time::Duration;
-
-    fn controller(sys: &Path, name: &str, nqn: &str, state: &str) -> PathBuf {
-        let folder = sys.join("class/nvme").join(name);
-        fs::create_dir_all(&folder).expect("a folder");
-        let files = [("transport", "tcp"), ("subsysnqn", nqn), ("state", state), ("delete_controller", "")];
-        for (file, text) in files {
-            fs::write(folder.join(file), text).expect("a file");
-        }
-        folder
-    }
-
-    fn linux(sys: &Path) -> Linux {
-        let prefixes = vec!["nqn.2026-09.io.srvlab:rds".parse().expect("a prefix")];
-        Linux { fabrics: sys.join("nvme-fabrics"), sys: sys.to_owned(), prefixes, lanes: Lanes::default() }
-    }
-
-    fn soon() -> Deadline {
-        Deadline::after(Duration::from_secs(20))
-    }
-
-    #[tokio::test]
-    async fn sessions_of_others_are_neither_seen_nor_ended() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let boot = controller(folder.path(), "nvme0", "nqn.2014-08.org.nvmexpress:boot", "live");
-        let wanted = connection(3);
-        let ours = controller(folder.path(), "nvme1", wanted.nqn.as_str(), "connecting");
-        controller(folder.path(), "nvme2", wanted.nqn.as_str(), "live");
-        let linux = linux(folder.path());
-        let seen = linux.sessions(soon()).await.expect("a list");
-        assert_eq!(seen.len(), 1, "two controllers to one subsystem are one session");
-        assert_eq!((&seen[0].nqn, &seen[0].state), (&wanted.nqn, &State::Live));
-        linux.disconnect(&wanted.nqn, soon()).await.expect("told");
-        let boot_nqn = "nqn.2014-08.org.nvmexpress:boot".parse().expect("an NQN");
-        linux.disconnect(&boot_nqn, soon()).await.expect("nothing to tell");
-        assert_eq!(fs::read_to_string(ours.join("delete_controller")).expect("readable"), "1");
-        assert_eq!(fs::read_to_string(boot.join("delete_controller")).expect("readable"), "");
-    }
-
-    #[tokio::test]
-    async fn a_node_without_the_module_is_told_what_to_load() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let linux = linux(folder.path());
-        let error = linux.connect(&connection(3), soon()).await.expect_err("no device");
-        assert!(error.to_string().contains("nvme-tcp"), "{error}");
-        assert!(linux.missing().await.iter().any(|line| line.contains("nvme-tcp")));
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use proto::nqn::Nqn;
 use self::memory::{Memories, Memory};
 use self::session::Running;
 use super::portal::{DialError, Hello, Link};
-use super::{ConnectError, Kernel, KernelError, Session, loopdev};
+use super::{ConnectError, Kernel, KernelError, Lack, Session, loopdev};
 use crate::lanes::Lanes;
 use crate::request::Connection;
 
@@ -60,6 +60,16 @@ impl Loopback {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Nqn, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The running session, if it is still the one that was seen.
+    fn take_if_seen(&self, seen: &Session) -> Result<Option<Running>, KernelError> {
+        let mut running = self.lock();
+        match running.get(&seen.nqn).map(Running::path) {
+            None => Ok(None),
+            Some(now) if seen.paths.contains(&now) => Ok(running.remove(&seen.nqn)),
+            Some(now) => Err(KernelError::Replaced { controller: now.controller, nqn: seen.nqn.clone() }),
+        }
     }
 
     async fn off<T: Send + 'static>(
@@ -146,8 +156,9 @@ impl Kernel for Loopback {
         }
     }
 
-    async fn disconnect(&self, nqn: &Nqn, deadline: Deadline) -> Result<(), KernelError> {
-        let Some(running) = self.lock().remove(nqn) else { return Ok(()) };
+    async fn disconnect(&self, session: &Session, deadline: Deadline) -> Result<(), KernelError> {
+        let nqn = &session.nqn;
+        let Some(running) = self.take_if_seen(session)? else { return Ok(()) };
         let (memory, device) = running.stop().await;
         let (token, name) = (memory.token.clone(), device.clone());
         let ended = self
@@ -170,12 +181,12 @@ impl Kernel for Loopback {
         ended.map(|_| ())
     }
 
-    async fn missing(&self) -> Vec<String> {
+    async fn missing(&self, _: &Path) -> Vec<Lack> {
         let control = Path::new("/dev/loop-control");
         if control.exists() {
             Vec::new()
         } else {
-            vec!["/dev/loop-control is missing: load the module loop".to_owned()]
+            vec![Lack::grave("module", "/dev/loop-control is missing: load the module loop")]
         }
     }
 

@@ -34,6 +34,7 @@ pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(
         block: want.stage.access == Access::Block,
         // What is staged read-only cannot be more than that.
         read_only: want.read_only || want.stage.read_only(),
+        writable: !want.stage.connection.read_only,
         exclusive: want.exclusive,
     };
     let mut began = false;
@@ -49,7 +50,11 @@ pub(crate) async fn ensure_published(op: &Operation, want: &Publish) -> Result<(
             Step::Stage => {
                 ensure_staged(op, &want.stage).await?;
             }
-            step @ (Step::Record | Step::MakeTarget | Step::Bind | Step::MakeReadOnly) => {
+            step @ (Step::UnmountStale
+            | Step::Record
+            | Step::MakeTarget
+            | Step::Bind
+            | Step::MakeReadOnly) => {
                 let span =
                     tracing::info_span!("publish", volume.id = %op.handle, target = %want.target, ?step);
                 act(op, want, &wanted, &seen, step).instrument(span).await.map_err(tell)?;
@@ -72,7 +77,7 @@ fn told(op: &Operation, want: &Publish, failure: &Failure, began: bool) -> Fault
 
 async fn observe(op: &Operation, want: &Publish) -> Result<Seen, Failure> {
     let entry = op.entry().await?;
-    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
+    let sessions = op.sessions(entry.as_ref(), &want.stage.connection.addresses).await?;
     let session = sessions.into_iter().find(|session| session.nqn == want.stage.connection.nqn);
     let live = session.as_ref().is_some_and(|session| session.state == State::Live);
     let device = session.and_then(|session| session.device);
@@ -84,11 +89,14 @@ async fn observe(op: &Operation, want: &Publish) -> Result<Seen, Failure> {
     let mounted = want.stage.access == Access::Block || device.as_ref().is_some_and(over);
     let staged = entry.as_ref().is_some_and(|entry| entry.staged && entry.is_for(&want.stage));
     let key = want.target.to_path().to_string_lossy().into_owned();
-    let recorded = entry.as_ref().and_then(|entry| entry.targets.get(&key)).map(|target| target.read_only);
+    let recorded = entry.as_ref().and_then(|entry| entry.targets.get(&key)).cloned();
     let facts = Facts {
         staged: live && mounted && staged,
-        target: target(op, &mounts, device.as_ref(), &want.target).await?,
-        recorded,
+        target: target(op, &mounts, device.as_ref(), recorded.as_ref(), &want.target).await?,
+        recorded: recorded.and_then(|recorded| {
+            let now = journal::Target::of(device.as_ref()?, recorded.read_only);
+            (now == recorded).then_some(recorded.read_only)
+        }),
         others: others(&mounts, device.as_ref(), entry.as_ref(), want),
     };
     Ok(Seen { facts, device })
@@ -98,13 +106,20 @@ async fn target(
     op: &Operation,
     mounts: &Mounts,
     device: Option<&Device>,
+    recorded: Option<&journal::Target>,
     path: &KubeletPath,
 ) -> Result<Target, Failure> {
     if let Some(mount) = mounts.top(&path.to_path()) {
         let is_volume = device.is_some_and(|device| mount.is_of(device.number, &device.node));
         let read_only = mount.read_only || mount.read_only_filesystem;
         let what = || format!("{} ({})", mount.source.display(), mount.kind);
-        return Ok(if is_volume { Target::Volume { read_only } } else { Target::Foreign(what()) });
+        return Ok(if is_volume {
+            Target::Volume { read_only }
+        } else if recorded.is_some_and(|recorded| recorded.is(mount)) {
+            Target::Stale
+        } else {
+            Target::Foreign(what())
+        });
     }
     Ok(match op.host.look(path).await.map_err(Failure::kernel("looking at the target"))? {
         Entry::ParentMissing => Target::NoParent,
@@ -126,8 +141,7 @@ fn others(
     let own = [want.target.to_path(), want.stage.staging.to_path()];
     let mounted = device.into_iter().flat_map(|device| mounts.of_device(device.number, &device.node));
     let mut points: Vec<_> = mounted.map(|mount| mount.point.clone()).collect();
-    let recorded = entry.into_iter().flat_map(|entry| entry.targets.keys()).map(std::path::PathBuf::from);
-    points.extend(recorded.filter(|target| mounts.top(target).is_some()));
+    points.extend(entry.into_iter().flat_map(|entry| entry.published(mounts)));
     points.retain(|point| !own.contains(point));
     points.sort();
     points.dedup();
@@ -139,11 +153,14 @@ async fn act(op: &Operation, want: &Publish, wanted: &Want, seen: &Seen, step: &
     match step {
         Step::Record => {
             let key = target.to_path().to_string_lossy().into_owned();
-            let read_only = wanted.read_only;
-            op.amend(|entry| {
-                entry.targets.insert(key, journal::Target { read_only });
-            })
-            .await
+            let device = seen.device.as_ref().ok_or(Failure::NoDevice)?;
+            let published = journal::Target::of(device, wanted.read_only);
+            op.amend(|entry| drop(entry.targets.insert(key, published))).await
+        }
+        Step::UnmountStale => {
+            let stale = Happening::StaleMount(target.to_string());
+            op.node.reporter.report(&op.handle, &want.stage.claim, stale);
+            unmount(op, target).await
         }
         Step::MakeTarget if wanted.block => {
             host.make_file(target).await.map_err(Failure::kernel("making the target file"))
@@ -197,12 +214,12 @@ pub(crate) async fn ensure_unpublished(op: &Operation, target: &KubeletPath) -> 
 async fn foreign(op: &Operation, mounts: &Mounts, target: &KubeletPath) -> Result<Option<String>, Failure> {
     let path = target.to_path();
     let Some(mount) = mounts.top(&path) else { return Ok(None) };
-    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
-    let mut devices = sessions.iter().filter_map(|session| session.device.as_ref());
     let entry = op.entry().await?;
+    let sessions = op.sessions(entry.as_ref(), &[]).await?;
+    let mut devices = sessions.iter().filter_map(|session| session.device.as_ref());
     let recorded = entry.as_ref().is_some_and(|entry| {
-        entry.device_number() == Some(mount.device)
-            || entry.targets.contains_key(&path.to_string_lossy().into_owned())
+        let target = entry.targets.get(&path.to_string_lossy().into_owned());
+        entry.has_mounted(mount) || target.is_some_and(|target| target.is(mount))
     });
     let ours = recorded || devices.any(|device| mount.is_of(device.number, &device.node));
     Ok((!ours).then(|| format!("{} ({})", mount.source.display(), mount.kind)))

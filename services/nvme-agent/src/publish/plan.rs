@@ -7,6 +7,8 @@ pub(crate) struct Want {
     pub(crate) block: bool,
     /// True when the pod may only read.
     pub(crate) read_only: bool,
+    /// True when this node may write to the volume: a read-only bind does not keep anybody from writing to a device.
+    pub(crate) writable: bool,
     /// True when no other target may exist.
     pub(crate) exclusive: bool,
 }
@@ -18,7 +20,7 @@ pub(crate) struct Facts {
     pub(crate) staged: bool,
     /// What is at the target path.
     pub(crate) target: Target,
-    /// How the journal says it is published there: read-only or not.
+    /// How the journal says that this device is published there: read-only or not.
     pub(crate) recorded: Option<bool>,
     /// Other targets of the volume on this node.
     pub(crate) others: Vec<String>,
@@ -42,6 +44,8 @@ pub(crate) enum Target {
         /// True when it can only be read there.
         read_only: bool,
     },
+    /// The volume, over a device it no longer has.
+    Stale,
     /// Something else is mounted there.
     Foreign(String),
 }
@@ -51,6 +55,8 @@ pub(crate) enum Target {
 pub(crate) enum Step {
     /// Stage it.
     Stage,
+    /// Take off what shows a device the volume no longer has.
+    UnmountStale,
     /// Write down what is about to be done.
     Record,
     /// Make the folder or the file.
@@ -76,6 +82,8 @@ pub(crate) enum Refusal {
     WrongKind(String),
     /// There is no folder to make it in.
     NoParent,
+    /// A device that this node may write to cannot be shown read-only.
+    WritableDevice,
     /// It is published there the other way.
     PublishedOtherwise {
         /// How.
@@ -91,12 +99,18 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
     if !facts.staged {
         return Step::Stage;
     }
+    // Before the journal forgets which device that was.
+    if facts.target == Target::Stale {
+        return Step::UnmountStale;
+    }
     if facts.recorded.is_none() {
         return Step::Record;
     }
     match &facts.target {
         Target::Absent | Target::NoParent => Step::MakeTarget,
-        Target::Folder | Target::EmptyFile | Target::Other(_) | Target::Foreign(_) => Step::Bind,
+        Target::Folder | Target::EmptyFile | Target::Other(_) | Target::Stale | Target::Foreign(_) => {
+            Step::Bind
+        }
         // Of a read-only wish the bind may have been made and the remount not.
         Target::Volume { read_only: false } if want.read_only => Step::MakeReadOnly,
         Target::Volume { .. } => Step::Done,
@@ -105,6 +119,9 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
 
 /// What stands in the way, before anything is made.
 fn refuse(want: &Want, facts: &Facts) -> Option<Refusal> {
+    if want.block && want.read_only && want.writable {
+        return Some(Refusal::WritableDevice);
+    }
     let published = matches!(facts.target, Target::Volume { .. });
     if want.exclusive && !facts.others.is_empty() && !published {
         return Some(Refusal::Exclusive(facts.others.clone()));
@@ -122,7 +139,9 @@ fn refuse(want: &Want, facts: &Facts) -> Option<Refusal> {
         (Target::Volume { read_only: true }, _) if !want.read_only => {
             Some(Refusal::PublishedOtherwise { read_only: true })
         }
-        (Target::Volume { .. } | Target::Absent | Target::Folder | Target::EmptyFile, _) => None,
+        (Target::Volume { .. } | Target::Absent | Target::Folder | Target::EmptyFile | Target::Stale, _) => {
+            None
+        }
     }
 }
 
@@ -140,6 +159,7 @@ mod tests {
             Target::Other("a link".to_owned()),
             Target::Volume { read_only: false },
             Target::Volume { read_only: true },
+            Target::Stale,
             Target::Foreign("tmpfs".to_owned()),
         ];
         let mut all = Vec::new();
@@ -151,7 +171,9 @@ mod tests {
                     for (staged, others) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
                         let others = vec!["/k/other".to_owned(); others];
                         let facts = Facts { staged, target: target.clone(), recorded, others };
-                        all.push((Want { block, read_only, exclusive }, facts));
+                        for writable in flags {
+                            all.push((Want { block, read_only, writable, exclusive }, facts.clone()));
+                        }
                     }
                 }
             }
@@ -170,6 +192,8 @@ mod tests {
                 match plan(&want, &facts) {
                     Step::Done | Step::Refuse(_) => break,
                     Step::Stage => facts.staged = true,
+                    Step::UnmountStale if want.block => facts.target = Target::EmptyFile,
+                    Step::UnmountStale => facts.target = Target::Folder,
                     Step::Record => facts.recorded = Some(want.read_only),
                     Step::MakeTarget if want.block => facts.target = Target::EmptyFile,
                     Step::MakeTarget => facts.target = Target::Folder,
@@ -189,12 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_can_be_written_to_is_never_called_read_only() {
+        for (want, facts) in
+            all().into_iter().filter(|(want, _)| want.block && want.read_only && want.writable)
+        {
+            assert_eq!(plan(&want, &facts), Step::Refuse(Refusal::WritableDevice), "{facts:?}");
+        }
+    }
+
+    #[test]
     fn a_volume_for_one_user_is_refused_before_anything_is_made() {
         let second = |(want, facts): &(Want, Facts)| {
             want.exclusive && !facts.others.is_empty() && !matches!(facts.target, Target::Volume { .. })
         };
         for (want, facts) in all().into_iter().filter(second) {
-            assert!(matches!(plan(&want, &facts), Step::Refuse(Refusal::Exclusive(_))), "{facts:?}");
+            let refused =
+                matches!(plan(&want, &facts), Step::Refuse(Refusal::Exclusive(_) | Refusal::WritableDevice));
+            assert!(refused, "{facts:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use proto::rds::node::v1::EnsureStagedResponse;
 use super::effects;
 use super::facts::{Learned, Seen, observe};
 use super::plan::{Refusal, Staging, Step, Want, plan};
-use super::unstage::{self, end_session};
+use super::session::{cut, end_session};
 use crate::events::Happening;
 use crate::failure::Failure;
 use crate::fault;
@@ -35,7 +35,7 @@ pub(crate) async fn ensure_staged(op: &Operation, want: &Stage) -> Result<Ensure
         }),
         Err(failure) => {
             report(op, want, &failure);
-            let settled = settle(op, want, &failure).await;
+            let settled = settle(op, want, &failure, learned.began).await;
             Err(fault::of(&failure, &op.handle.to_string(), &op.node.config.node_name, settled))
         }
     }
@@ -73,6 +73,7 @@ async fn drive(op: &Operation, want: &Stage, learned: &mut Learned) -> Result<Se
             continue;
         }
         tracing::debug!(volume.id = %op.handle, ?step, "step");
+        learned.began |= step.changes_something();
         steps += 1;
         if steps > MOST_STEPS {
             return Err(Failure::NoProgress(format!("{step:?}")));
@@ -113,11 +114,11 @@ async fn act(
             learned.backend = Some(facts);
             Ok(())
         }
-        Step::CutOlder => match &seen.older {
-            Some(older) => unstage::cut(op, &older.nqn).await,
+        Step::CutOlder => match &seen.other {
+            Some(older) => cut(op, older).await,
             None => Ok(()),
         },
-        Step::DropOlder => match &seen.older {
+        Step::DropOlder => match &seen.other {
             Some(older) => end_session(op, older).await,
             None => Ok(()),
         },
@@ -125,6 +126,7 @@ async fn act(
         Step::Connect => effects::connect(op, want).await,
         Step::Protect => effects::protect(op, seen).await,
         Step::Probe => effects::probe(op, seen, learned).await,
+        Step::Verify => effects::verify(op, want, seen, learned).await,
         Step::RecordAttempt => op.amend(|entry| entry.format = Format::Attempt).await,
         Step::Format { again } => effects::format(op, want, seen, *again, learned).await,
         Step::Acknowledge => effects::acknowledge(op, want).await,
@@ -148,6 +150,9 @@ fn report(op: &Operation, want: &Stage, failure: &Failure) {
     let happening = match failure {
         Failure::Refused(Refusal::Format(missing)) => Happening::FormatRefused(missing.clone()),
         Failure::Refused(Refusal::Identity(why)) => Happening::IdentityMismatch(why.clone()),
+        Failure::Refused(Refusal::Elsewhere(leads_to)) => {
+            Happening::IdentityMismatch(format!("a session of its name leads to {leads_to}"))
+        }
         Failure::NoConnection(_) | Failure::NotLive { .. } | Failure::NoDevice => {
             Happening::NoConnection { addresses: want.connection.addresses.clone(), why: failure.to_string() }
         }
@@ -159,6 +164,8 @@ fn report(op: &Operation, want: &Stage, failure: &Failure) {
         | Failure::PublishRefused(_)
         | Failure::NoSession
         | Failure::PathUndecided { .. }
+        | Failure::Mixed(_)
+        | Failure::Changed
         | Failure::StillUsed(_)
         | Failure::StillPublished(_)
         | Failure::StagingForeign(_)
@@ -176,11 +183,14 @@ fn report(op: &Operation, want: &Stage, failure: &Failure) {
 
 /// Rule 4: a refusal is final for kubelet, which then calls no unstage. So what was connected for it is ended first;
 /// when that cannot be proven, the answer is not final.
-async fn settle(op: &Operation, want: &Stage, failure: &Failure) -> bool {
+async fn settle(op: &Operation, want: &Stage, failure: &Failure, began: bool) -> bool {
     let Failure::Refused(refusal) = failure else { return false };
     match refusal {
-        // Nothing was done: the plan stops before the first step.
-        Refusal::StaleEpoch { .. } | Refusal::StagedOtherwise | Refusal::MountedOtherwise { .. } => true,
+        // The plan stops before the first step, unless what it stops at came later.
+        Refusal::StaleEpoch { .. }
+        | Refusal::StagedOtherwise
+        | Refusal::MountedOtherwise { .. }
+        | Refusal::Elsewhere(_) => !began,
         Refusal::StagingTaken(_) | Refusal::OlderUndecided { .. } => false,
         Refusal::Identity(_) | Refusal::Format(_) | Refusal::OtherFilesystem(_) => {
             match withdraw(op, want).await {

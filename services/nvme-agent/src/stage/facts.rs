@@ -2,7 +2,7 @@
 
 use proto::nqn::Epoch;
 
-use super::plan::{self, Older, Staging};
+use super::plan::{self, Other, Staging};
 use crate::facts::BackendFacts;
 use crate::failure::Failure;
 use crate::filesystem::Kind;
@@ -21,10 +21,14 @@ pub(crate) struct Learned {
     pub(crate) content: Option<plan::Content>,
     /// The backend's own answer.
     pub(crate) backend: Option<BackendFacts>,
+    /// Whether it was proven to be whole.
+    pub(crate) whole: Option<Result<(), String>>,
     /// True once the filesystem was checked.
     pub(crate) checked: bool,
     /// True once a filesystem was made.
     pub(crate) formatted: bool,
+    /// True once a step was begun that may change something.
+    pub(crate) began: bool,
 }
 
 impl Learned {
@@ -41,7 +45,7 @@ impl Learned {
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !same {
-            (self.content, self.checked) = (None, false);
+            (self.content, self.whole, self.checked) = (None, None, false);
         }
         self.device = now;
     }
@@ -52,8 +56,8 @@ pub(crate) struct Seen {
     pub(crate) facts: plan::Facts,
     /// The session of the wanted epoch.
     pub(crate) session: Option<Session>,
-    /// A session of another epoch.
-    pub(crate) older: Option<Session>,
+    /// A session of another epoch: the newest one.
+    pub(crate) other: Option<Session>,
     /// The journal's entry.
     pub(crate) entry: Option<Entry>,
 }
@@ -68,36 +72,45 @@ impl Seen {
 /// Looks at everything a stage depends on.
 pub(crate) async fn observe(op: &Operation, want: &Stage, learned: &mut Learned) -> Result<Seen, Failure> {
     let (recall, torn_beside) = op.recall().await?;
-    let sessions = op.sessions().await.map_err(Failure::kernel("looking at the sessions"))?;
-    let (mut session, mut older) = (None, None);
-    for one in sessions {
-        if one.nqn == want.connection.nqn { session = Some(one) } else { older = Some(one) }
-    }
-    learned.hold_on_to(session.as_ref());
-    let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
     let entry = match &recall {
         Recall::Entry(entry) => Some((**entry).clone()),
         Recall::Nothing | Recall::Torn => None,
     };
-    let older_fact = older.as_ref().and_then(|session| {
-        let (_, epoch) = volume_of(&op.node.config.nqn_prefixes, &session.nqn)?;
-        Some(Older { epoch, live: session.state == State::Live })
-    });
+    let sessions = op.sessions(entry.as_ref(), &want.connection.addresses).await?;
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        sessions.into_iter().partition(|one| one.nqn == want.connection.nqn);
+    let session = wanted.into_iter().next();
+    let epoch_of = |one: &Session| Some(volume_of(&op.node.config.nqn_prefixes, &one.nqn)?.1);
+    // The newest first: one that is newer than the wanted one decides everything.
+    let other = others.into_iter().max_by_key(epoch_of);
+    learned.hold_on_to(session.as_ref());
+    let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
+    let other_fact = other
+        .as_ref()
+        .and_then(|session| Some(Other { epoch: epoch_of(session)?, live: session.state == State::Live }));
+    let namesake = match &session {
+        Some(_) => None,
+        None => op.namesake(entry.as_ref(), &want.connection).await?,
+    };
     let facts = plan::Facts {
         journal: match recall {
             Recall::Nothing => plan::Journal::Nothing,
             Recall::Torn => plan::Journal::Torn,
             Recall::Entry(entry) => plan::Journal::Entry(entry_fact(&entry, want, torn_beside)),
         },
-        session: session_fact(op, session.as_ref()).await?,
-        older: older_fact,
-        staging: staging_fact(&mounts, want, session.as_ref(), older.as_ref(), entry.as_ref()),
+        session: match namesake {
+            Some(leads_to) => plan::Session::Elsewhere(leads_to),
+            None => session_fact(op, session.as_ref()).await?,
+        },
+        other: other_fact,
+        staging: staging_fact(&mounts, want, session.as_ref(), other.as_ref(), entry.as_ref()),
         content: learned.content.clone(),
         backend: learned.backend.clone(),
+        whole: learned.whole.clone(),
         checked: learned.checked,
         may_grow: may_grow(op, want).await?,
     };
-    Ok(Seen { facts, session, older, entry })
+    Ok(Seen { facts, session, other, entry })
 }
 
 async fn may_grow(op: &Operation, want: &Stage) -> Result<bool, Failure> {
@@ -144,7 +157,7 @@ fn staging_fact(
     mounts: &Mounts,
     want: &Stage,
     session: Option<&Session>,
-    older: Option<&Session>,
+    other: Option<&Session>,
     entry: Option<&Entry>,
 ) -> Staging {
     let Some(mount) = mounts.top(&want.staging.to_path()) else { return Staging::Clear };
@@ -152,12 +165,12 @@ fn staging_fact(
     let is_over = |session: &Session| {
         session.device.as_ref().is_some_and(|device| mount.is_filesystem_of(device.number, &device.node))
     };
-    let recorded = entry.and_then(Entry::device_number);
+    let recorded = entry.is_some_and(|entry| entry.has_mounted(mount));
     match session {
         Some(session) if is_over(session) => here,
         // Its device is not known at the moment: what we mounted there is still the volume.
-        Some(Session { device: None, .. }) if recorded == Some(mount.device) => here,
-        Some(_) | None if older.is_some_and(is_over) || recorded == Some(mount.device) => Staging::Stale,
+        Some(Session { device: None, .. }) if recorded => here,
+        Some(_) | None if other.is_some_and(is_over) || recorded => Staging::Stale,
         Some(_) | None => Staging::Foreign(format!("{} ({})", mount.source.display(), mount.kind)),
     }
 }
@@ -171,7 +184,7 @@ mod tests {
         let device =
             Device { node: "/dev/x".into(), number: crate::mounts::DevNo::from_raw(number), size, nsid: 1 };
         let nqn = "nqn.2026-09.io.srvlab:rds:csi-0123456789abcdef0123456789ab.e1".parse().expect("an NQN");
-        Session { nqn, state, device: Some(device) }
+        Session { nqn, state, device: Some(device), paths: Vec::new() }
     }
 
     #[test]

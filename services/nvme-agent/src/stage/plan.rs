@@ -33,14 +33,16 @@ pub(crate) struct Facts {
     pub(crate) journal: Journal,
     /// The session of the wanted epoch.
     pub(crate) session: Session,
-    /// A session of the same volume to another epoch.
-    pub(crate) older: Option<Older>,
+    /// The newest session of the same volume to another epoch.
+    pub(crate) other: Option<Other>,
     /// What is mounted at the staging path.
     pub(crate) staging: Staging,
     /// What is on the device, if it was read during this call.
     pub(crate) content: Option<Content>,
     /// The backend's own answer, if it was asked during this call.
     pub(crate) backend: Option<BackendFacts>,
+    /// Whether the filesystem was proven to be whole during this call; else why it is not.
+    pub(crate) whole: Option<Result<(), String>>,
     /// True when the filesystem was checked during this call.
     pub(crate) checked: bool,
     /// True when this process may grow it while it is mounted.
@@ -84,6 +86,8 @@ pub(crate) struct Entry {
 pub(crate) enum Session {
     /// None.
     Absent,
+    /// There is one of the same name, but it leads to other addresses: where to.
+    Elsewhere(String),
     /// Not live.
     NotLive(State),
     /// Live, but there is no namespace yet.
@@ -106,8 +110,8 @@ pub(crate) struct Device {
 }
 
 /// A session of the same volume to another epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Older {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Other {
     /// Its epoch.
     pub(crate) epoch: Epoch,
     /// True when I/O works.
@@ -171,6 +175,8 @@ pub(crate) enum Step {
         /// True when something of our own attempt may be there.
         again: bool,
     },
+    /// Prove that a filesystem the appliance does not know of is whole, and not what an interrupted mkfs has left.
+    Verify,
     /// Tell the backend that the volume holds a filesystem now.
     Acknowledge,
     /// Check the unmounted filesystem.
@@ -189,12 +195,28 @@ pub(crate) enum Step {
     Refuse(Refusal),
 }
 
+impl Step {
+    /// True when it may change something, on this node or on the appliance.
+    pub(crate) fn changes_something(&self) -> bool {
+        !matches!(
+            self,
+            Self::AskBackend
+                | Self::AwaitLive
+                | Self::AwaitDevice
+                | Self::Probe
+                | Self::Verify
+                | Self::Done
+                | Self::Refuse(_)
+        )
+    }
+}
+
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The caller's epoch is older than the journal's.
+    /// The caller's epoch is older than the journal's, or than that of a session there is.
     StaleEpoch {
-        /// The journal's.
+        /// The newest one.
         newest: Epoch,
     },
     /// It is staged already for another use or at another path.
@@ -206,6 +228,8 @@ pub(crate) enum Refusal {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// A session of the wanted name leads to other addresses: where to.
+    Elsewhere(String),
     /// The device is not proven to be the volume.
     Identity(String),
     /// The device is not proven blank: the missing proof.
@@ -221,7 +245,7 @@ pub(crate) enum Refusal {
 
 /// The next step.
 pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
-    if let Some(refusal) = refuse_by_journal(want, &facts.journal) {
+    if let Some(refusal) = refuse(want, facts) {
         return Step::Refuse(refusal);
     }
     if let Some(step) = clear_the_past(facts) {
@@ -232,7 +256,8 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
         Journal::Entry(_) | Journal::Nothing | Journal::Torn => return Step::Record,
     };
     match &facts.session {
-        Session::Absent => Step::Connect,
+        // The second is refused above.
+        Session::Absent | Session::Elsewhere(_) => Step::Connect,
         Session::NotLive(_) => Step::AwaitLive,
         Session::WithoutDevice => Step::AwaitDevice,
         Session::Live(device) => match mismatch(want, entry, device) {
@@ -242,27 +267,35 @@ pub(crate) fn plan(want: &Want, facts: &Facts) -> Step {
     }
 }
 
-fn refuse_by_journal(want: &Want, journal: &Journal) -> Option<Refusal> {
-    match journal {
-        Journal::Entry(entry) if entry.epoch > want.epoch => {
-            Some(Refusal::StaleEpoch { newest: entry.epoch })
-        }
-        Journal::Entry(entry) if entry.epoch == want.epoch && entry.staged && !entry.same_use => {
-            Some(Refusal::StagedOtherwise)
-        }
-        Journal::Entry(_) | Journal::Nothing | Journal::Torn => None,
+/// What stands against it whatever else is so. A journal may be lost with its disk; the kernel's sessions show what was
+/// newer all the same.
+fn refuse(want: &Want, facts: &Facts) -> Option<Refusal> {
+    let recorded = match &facts.journal {
+        Journal::Entry(entry) => Some(entry),
+        Journal::Nothing | Journal::Torn => None,
+    };
+    let epochs = recorded.map(|entry| entry.epoch).into_iter().chain(facts.other.map(|other| other.epoch));
+    if let Some(newest) = epochs.max().filter(|newest| *newest > want.epoch) {
+        return Some(Refusal::StaleEpoch { newest });
+    }
+    if recorded.is_some_and(|entry| entry.epoch == want.epoch && entry.staged && !entry.same_use) {
+        return Some(Refusal::StagedOtherwise);
+    }
+    match &facts.session {
+        Session::Elsewhere(leads_to) => Some(Refusal::Elsewhere(leads_to.clone())),
+        Session::Absent | Session::NotLive(_) | Session::WithoutDevice | Session::Live(_) => None,
     }
 }
 
 /// What an earlier epoch, or a lost device, has left behind.
 fn clear_the_past(facts: &Facts) -> Option<Step> {
-    match (&facts.staging, &facts.older) {
+    match (&facts.staging, &facts.other) {
         (Staging::Foreign(what), _) => Some(Step::Refuse(Refusal::StagingTaken(what.clone()))),
         // Its mount would hang in the kernel when it is taken off; only as a former owner's it may be cut first.
-        (_, Some(older)) if !older.live => Some(match &facts.backend {
+        (_, Some(other)) if !other.live => Some(match &facts.backend {
             None => Step::AskBackend,
-            Some(backend) if backend.fences(older.epoch) => Step::CutOlder,
-            Some(_) => Step::Refuse(Refusal::OlderUndecided { epoch: older.epoch }),
+            Some(backend) if backend.fences(other.epoch) => Step::CutOlder,
+            Some(_) => Step::Refuse(Refusal::OlderUndecided { epoch: other.epoch }),
         }),
         (Staging::Stale, _) => Some(Step::UnmountStale),
         (Staging::Clear | Staging::Volume { .. }, Some(_)) => Some(Step::DropOlder),
@@ -328,7 +361,12 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
         (Content::Filesystem(_, _), Format::None | Format::Made)
             if facts.backend.as_ref().is_some_and(|backend| !backend.formatted) =>
         {
-            Step::Acknowledge
+            // A signature alone proves nothing: mkfs writes it before it has ended.
+            match &facts.whole {
+                None => Step::Verify,
+                Some(Ok(())) => Step::Acknowledge,
+                Some(Err(why)) => Step::Refuse(Refusal::Format(not_whole(kind, why))),
+            }
         }
         (Content::Filesystem(Kind::Ext4, size), _) if !want.read_only => {
             if size.is_none_or(|size| is_smaller(size, device.size)) {
@@ -341,6 +379,12 @@ fn plan_unmounted(want: &Want, kind: Kind, facts: &Facts, entry: &Entry, device:
         }
         (Content::Filesystem(_, _), _) => Step::Mount,
     }
+}
+
+fn not_whole(kind: Kind, why: &str) -> String {
+    format!(
+        "the appliance has no record of a filesystem, and the {kind} on it is not whole ({why}), perhaps the remains of a format that was cut short. If it holds nothing, wipe it; if it does, repair it, and record it as formatted on the appliance"
+    )
 }
 
 /// A filesystem ends at a multiple of its block size.
@@ -366,7 +410,7 @@ fn plan_format(want: &Want, facts: &Facts, entry: &Entry, device: &Device, again
 
 fn missing_proof_here(want: &Want, facts: &Facts, entry: &Entry) -> Option<&'static str> {
     if want.read_only {
-        Some("it is to be used read-only")
+        Some("it is blank and to be used read-only: write to it first, through an access mode that may write")
     } else if entry.torn_beside || facts.journal == Journal::Torn {
         Some(
             "an entry of this node's journal was damaged, so it is not known whether the volume was ever in use here",

@@ -1,6 +1,7 @@
 //! A backend that says what a test wants, and a relay that remembers what it was told. Both over unix sockets.
 
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chassis::health::Health;
@@ -27,6 +28,8 @@ pub(crate) struct Known {
     pub(crate) deaf: bool,
     /// How often facts were asked for.
     pub(crate) asked: usize,
+    /// Written to at this place whenever facts are asked for.
+    pub(crate) meddle: Option<(PathBuf, u64)>,
 }
 
 #[derive(Clone)]
@@ -78,6 +81,10 @@ impl VolumeFacts for Facts {
     ) -> Result<Response<volume::GetFactsResponse>, Status> {
         let mut known = self.0.lock().expect("not poisoned");
         known.asked += 1;
+        if let Some((image, at)) = &known.meddle {
+            let file = std::fs::OpenOptions::new().write(true).open(image).expect("a file");
+            file.write_all_at(b"x", *at).expect("written");
+        }
         if known.down {
             return Err(
                 Fault::unsettled(Reason::ApplianceUnreachable, "the appliance does not answer").into()

@@ -1,6 +1,7 @@
 //! Rule 2: nothing is formatted without proof. Each test fails when the proof it is about is not asked for.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
 use proto::fault::{Fault, Reason};
@@ -217,4 +218,47 @@ async fn another_filesystem_than_the_wanted_one_is_left_as_it_is() {
     assert!(Command::new("mkfs.xfs").args(["-q", "-K"]).arg(world.image()).status().expect("mkfs").success());
     let fault = refused(&world, &mut node, filesystem("ext4"), Reason::Incompatible).await;
     assert!(fault.message.contains("xfs"), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_looked_at_once_more_right_before_it_would_be_formatted() {
+    let Some(world) = World::new("meddled with").await else { return };
+    let mut node = world.node("node-a").await;
+    // The backend is asked after the first look.
+    for at in [0, 2 * MIB - 1, SIZE - 2 * MIB, SIZE - 1] {
+        world.others.known().meddle = Some((world.image(), at));
+        let fault = node.stage(node.stage_request(&world, filesystem("ext4"))).await.expect_err("refused");
+        assert_eq!((fault.reason, fault.settled), (Reason::FormatRefused, true), "{fault}");
+        world.assert_nothing_left(&node).await;
+        world.others.known().meddle = None;
+        refused(&world, &mut node, filesystem("ext4"), Reason::FormatRefused).await;
+        let mut kept = vec![0; 1];
+        fs::File::open(world.image()).and_then(|file| file.read_exact_at(&mut kept, at)).expect("readable");
+        assert_eq!(
+            (kept.as_slice(), uuid_of(&world)),
+            (&b"x"[..], String::new()),
+            "not one byte was written"
+        );
+        world.scribble(at, b"\0");
+    }
+    assert!(node.stage(node.stage_request(&world, filesystem("ext4"))).await.expect("staged").formatted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filesystem_that_was_only_half_made_is_never_recorded_as_one() {
+    // What is wiped lies outside the superblock, except for xfs' own mark of one that is being made.
+    for (kind, at, bytes) in [
+        ("xfs", 126, vec![1]),
+        ("xfs", 512, vec![0; 1024]),
+        ("ext4", 4096, vec![0; 8192]),
+        ("btrfs", MIB, vec![0; 64 << 20]),
+    ] {
+        let Some(world) = World::new("half made").await else { return };
+        let mut node = world.node("node-a").await;
+        let tool = format!("mkfs.{kind}");
+        assert!(Command::new(&tool).args(["-q"]).arg(world.image()).status().expect("mkfs").success());
+        world.scribble(at, &bytes);
+        let fault = refused(&world, &mut node, filesystem(kind), Reason::FormatRefused).await;
+        assert!(!world.others.known().formatted, "{kind}: {fault}");
+    }
 }

@@ -100,6 +100,24 @@ async fn a_block_volume_is_the_device_itself_and_is_never_formatted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_block_volume_for_writing_is_not_published_as_if_it_could_only_be_read() {
+    let Some(world) = World::new("read-only publish").await else { return };
+    let mut node = world.node("node-a").await;
+    let mut reader = node.publish_request(&world, block(), "pod-1");
+    reader.read_only = true;
+    let fault = node.publish(reader.clone()).await.expect_err("it could be written to");
+    assert_eq!((fault.reason, fault.settled), (Reason::Incompatible, true), "{fault}");
+    assert!(!node.target("pod-1").exists());
+    world.assert_nothing_left(&node).await;
+    reader.connection.as_mut().expect("there").read_only = true;
+    node.publish(reader).await.expect("published");
+    fs::write(node.target("pod-1"), b"raw").expect_err("only for reading");
+    node.unpublish("pod-1").await.expect("unpublished");
+    node.unstage().await.expect("unstaged");
+    world.assert_nothing_left(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_volume_moves_to_another_node_with_its_data() {
     let Some(world) = World::new("move").await else { return };
     let (mut a, mut b) = (world.node("node-a").await, world.node("node-b").await);

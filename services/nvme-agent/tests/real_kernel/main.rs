@@ -3,10 +3,13 @@
 
 mod appliance;
 mod backend;
+mod dead_mount;
 mod fencing;
 mod formatting;
 mod growing;
 mod life;
+mod matrix;
+mod ownership;
 mod publishing;
 mod restart;
 mod world;

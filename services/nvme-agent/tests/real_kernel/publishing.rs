@@ -97,6 +97,23 @@ async fn what_is_mounted_at_a_target_and_is_not_the_volume_is_not_taken_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_took_a_published_target_after_a_reboot_is_not_taken_off() {
+    let Some(world) = World::new("rebooted target").await else { return };
+    let mut node = world.node("node-a").await;
+    node.publish(node.publish_request(&world, filesystem("ext4"), "pod")).await.expect("published");
+    // As after a reboot: the journal still says that the volume is published there.
+    assert!(Command::new("umount").arg(node.target("pod")).status().expect("umount").success());
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "somebody"]).arg(node.target("pod")).status();
+    assert!(mounted.expect("mount").success());
+    let fault = node.unpublish("pod").await.expect_err("it is not ours");
+    assert!(fault.message.contains("somebody") && world.mounts().contains(&node.target("pod")), "{fault}");
+    assert!(Command::new("umount").arg(node.target("pod")).status().expect("umount").success());
+    node.unpublish("pod").await.expect("unpublished");
+    node.unstage().await.expect("unstaged");
+    world.assert_nothing_left(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mount_options_are_honoured_and_unknown_ones_refused() {
     use proto::rds::node::v1 as pb;
     let Some(world) = World::new("options").await else { return };

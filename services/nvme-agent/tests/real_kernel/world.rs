@@ -73,6 +73,7 @@ impl World {
             down: false,
             deaf: false,
             asked: 0,
+            meddle: None,
         };
         let others = Others::start(&root, known).await;
         let world = Self { portal: Portal::start().await, others, _folder: folder, root };
@@ -166,7 +167,7 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
     pub(crate) kubelet: PathBuf,
     client: NodeStorageClient<Channel>,
-    config: Config,
+    pub(crate) config: Config,
     stop: Option<(ShutdownHandle, JoinHandle<()>)>,
 }
 
@@ -310,8 +311,12 @@ impl Node {
     }
 
     pub(crate) async fn unstage(&mut self) -> Result<(), Fault> {
-        let request =
-            pb::EnsureUnstagedRequest { handle: HANDLE.to_owned(), staging_path: text(&self.staging()) };
+        let staging = self.staging();
+        self.unstage_of(HANDLE, &staging).await
+    }
+
+    pub(crate) async fn unstage_of(&mut self, handle: &str, staging: &Path) -> Result<(), Fault> {
+        let request = pb::EnsureUnstagedRequest { handle: handle.to_owned(), staging_path: text(staging) };
         told(self.client.ensure_unstaged(call(request, CALL)).await).map(drop)
     }
 

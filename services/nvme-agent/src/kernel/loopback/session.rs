@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::memory::Memory;
 use crate::kernel::portal::{Accepted, Link};
-use crate::kernel::{Device, Session, State, loopdev};
+use crate::kernel::{Device, Path, Session, State, loopdev};
 use crate::lanes::Lanes;
 use crate::sysfs;
 
@@ -41,6 +41,10 @@ pub(super) struct Glance {
     state: watch::Receiver<State>,
 }
 
+fn path(memory: &Memory, device: &str) -> Path {
+    Path { controller: device.to_owned(), identity: memory.token.clone(), address: memory.address }
+}
+
 impl Glance {
     /// The session as the kernel has it. A device that is not over our file any more is none.
     pub(super) fn look(self) -> io::Result<Session> {
@@ -58,7 +62,8 @@ impl Glance {
         };
         // The size that was seen is that of a live session only if it was live before and after.
         let state = if before == State::Live { self.state.borrow().clone() } else { before };
-        Ok(Session { nqn: self.memory.nqn, state, device })
+        let paths = vec![path(&self.memory, &self.device)];
+        Ok(Session { nqn: self.memory.nqn, state, device, paths })
     }
 }
 
@@ -85,6 +90,11 @@ impl Running {
             Keeper { memory: memory.clone(), device: device.clone(), lanes: lanes.clone(), tell, ordered };
         let task = tokio::spawn(keeper.keep(link));
         Self { memory, device, state, orders, task }
+    }
+
+    /// The one path of it.
+    pub(super) fn path(&self) -> Path {
+        path(&self.memory, &self.device)
     }
 
     pub(super) fn glance(&self) -> Glance {

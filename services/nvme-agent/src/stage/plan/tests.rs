@@ -38,10 +38,11 @@ fn provably_blank() -> Facts {
     Facts {
         journal: Journal::Entry(entry()),
         session: Session::Live(device()),
-        older: None,
+        other: None,
         staging: Staging::Clear,
         content: Some(Content::Blank),
         backend: Some(backend()),
+        whole: None,
         checked: false,
         may_grow: true,
     }
@@ -76,6 +77,7 @@ fn journals() -> Vec<Journal> {
 fn sessions() -> Vec<Session> {
     vec![
         Session::Absent,
+        Session::Elsewhere("10.0.0.9:4420".to_owned()),
         Session::NotLive(State::NotLive("connecting".to_owned())),
         Session::WithoutDevice,
         Session::Live(device()),
@@ -118,7 +120,7 @@ fn stagings() -> Vec<Staging> {
 
 /// Every combination, handed to `check` one at a time.
 fn every(mut check: impl FnMut(&Want, &Facts)) {
-    let older = |live| Some(Older { epoch: epoch(2), live });
+    let older = |live| Some(Other { epoch: epoch(2), live });
     let wants = [
         want(Some(Kind::Ext4), false),
         want(Some(Kind::Ext4), true),
@@ -130,19 +132,23 @@ fn every(mut check: impl FnMut(&Want, &Facts)) {
             for content in contents() {
                 for backend in backends() {
                     for staging in stagings() {
-                        for (older, checked, may_grow) in [
-                            (None, false, true),
-                            (None, true, false),
-                            (older(true), false, true),
-                            (older(false), false, true),
+                        for (other, whole, checked, may_grow) in [
+                            (None, None, false, true),
+                            (None, Some(Err("torn".to_owned())), false, true),
+                            (None, Some(Ok(())), true, false),
+                            (older(true), None, false, true),
+                            (older(false), None, false, true),
+                            (Some(Other { epoch: epoch(4), live: true }), None, false, true),
+                            (Some(Other { epoch: epoch(4), live: false }), None, false, true),
                         ] {
                             let facts = Facts {
                                 journal: journal.clone(),
                                 session: session.clone(),
-                                older,
+                                other,
                                 staging: staging.clone(),
                                 content: content.clone(),
                                 backend: backend.clone(),
+                                whole: whole.clone(),
                                 checked,
                                 may_grow,
                             };
@@ -259,6 +265,28 @@ fn an_outdated_epoch_is_refused_whatever_else_is_so() {
 }
 
 #[test]
+fn a_session_of_a_newer_epoch_is_refused_and_left_alone_whatever_the_journal_says() {
+    every(|want, facts| {
+        if facts.other.is_some_and(|other| other.epoch > want.epoch) {
+            assert_eq!(
+                plan(want, facts),
+                Step::Refuse(Refusal::StaleEpoch { newest: epoch(4) }),
+                "{facts:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_session_of_the_same_name_to_other_addresses_is_neither_used_nor_doubled() {
+    every(|want, facts| {
+        if matches!(facts.session, Session::Elsewhere(_)) {
+            assert!(matches!(plan(want, facts), Step::Refuse(_)), "{facts:?}");
+        }
+    });
+}
+
+#[test]
 fn nothing_is_mounted_before_the_backend_knows_of_a_filesystem_we_made() {
     every(|want, facts| {
         if plan(want, facts) == Step::Mount {
@@ -269,10 +297,20 @@ fn nothing_is_mounted_before_the_backend_knows_of_a_filesystem_we_made() {
 }
 
 #[test]
+fn a_signature_alone_never_makes_the_appliance_record_a_filesystem() {
+    every(|want, facts| {
+        if plan(want, facts) == Step::Acknowledge {
+            let Journal::Entry(entry) = &facts.journal else { panic!("recorded first") };
+            assert!(entry.format == Format::Made || facts.whole == Some(Ok(())), "{facts:?}");
+        }
+    });
+}
+
+#[test]
 fn a_session_is_cut_only_when_it_is_not_live_and_the_backend_says_that_it_is_fenced() {
     every(|want, facts| {
         if plan(want, facts) == Step::CutOlder {
-            let (Some(older), Some(backend)) = (&facts.older, &facts.backend) else { panic!("{facts:?}") };
+            let (Some(older), Some(backend)) = (&facts.other, &facts.backend) else { panic!("{facts:?}") };
             assert!(!older.live && backend.fences(older.epoch));
         }
     });
@@ -287,7 +325,7 @@ fn done(want: &Want, facts: &mut Facts, step: &Step) {
     match step {
         Step::UnmountStale => facts.staging = Staging::Clear,
         Step::AskBackend => facts.backend = Some(backend()),
-        Step::CutOlder | Step::DropOlder => facts.older = None,
+        Step::CutOlder | Step::DropOlder => facts.other = None,
         Step::Record => {
             let (torn_beside, ever_staged) = match &facts.journal {
                 Journal::Nothing => (false, false),
@@ -306,6 +344,7 @@ fn done(want: &Want, facts: &mut Facts, step: &Step) {
             change(facts, &|entry| entry.format = Format::Made);
             facts.content = Some(Content::Filesystem(want.filesystem.expect("one"), Some(SIZE)));
         }
+        Step::Verify => facts.whole = Some(Ok(())),
         Step::Acknowledge => change(facts, &|entry| entry.format = Format::Acknowledged),
         Step::Check => facts.checked = true,
         Step::GrowUnmounted => {
