@@ -19,7 +19,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-pub(crate) use ensure::ensure;
+pub(crate) use ensure::{Done, ensure};
 pub(crate) use issue::{Authority, Material};
 
 /// Who has a certificate. The role is what the other side demands, whatever the address.

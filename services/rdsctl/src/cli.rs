@@ -2,27 +2,33 @@
 
 use chassis::channel::Endpoint;
 
+mod appliance;
 mod backend;
 mod cluster;
 mod csi;
+mod volume;
 
-pub(crate) use backend::{
-    AdoptArguments, AdoptClusterArguments, ApplianceArguments, ApplianceCommand, BackendOptions,
-    DetachArguments, ListArguments, OrphansArguments, QualifyArguments, RepairArguments, SnapshotArguments,
-    SnapshotListArguments, SnapshotsCommand, StatusArguments, VolumeArguments, VolumesCommand,
+pub(crate) use appliance::{
+    AdoptArguments, AdoptClusterArguments, ApplianceArguments, ApplianceCommand, NamedArguments,
+    OrphansArguments, QualifyArguments, RepairArguments,
 };
+pub(crate) use backend::{BackendOptions, ClusterOptions, MarkOptions};
 pub(crate) use cluster::{CertificatesArguments, CertificatesCommand, UninstallArguments, UninstallCommand};
 pub(crate) use csi::CsiCommand;
+pub(crate) use volume::{
+    DeleteSnapshotArguments, DetachArguments, HandleArguments, ListSnapshotsArguments, ListVolumesArguments,
+    SnapshotsCommand, VolumesCommand,
+};
 
 /// The operator's command line.
 #[derive(Debug, clap::Parser)]
 #[command(name = "rdsctl", version, about = "Operates and debugs the RDS CSI driver")]
 pub struct Cli {
     /// Send traces to this OTLP gRPC endpoint, e.g. http://jaeger:4317
-    #[arg(long, env = "RDS_OTLP_ENDPOINT", value_name = "URL", global = true)]
+    #[arg(long, env = "RDS_OTLP_ENDPOINT", value_name = "URL", global = true, help_heading = "Tracing")]
     pub(crate) otlp_endpoint: Option<String>,
     /// Continue this trace, a W3C traceparent: several commands of one script become one trace
-    #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT", global = true)]
+    #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT", global = true, help_heading = "Tracing")]
     pub(crate) traceparent: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -32,13 +38,13 @@ pub struct Cli {
 pub(crate) enum Command {
     /// Speak CSI to a socket
     Csi(CsiArguments),
-    /// Ask the backend about appliances
+    /// Appliances, as the backend knows them
     #[command(subcommand)]
     Appliance(ApplianceCommand),
-    /// Volumes on the appliances
+    /// Volumes, as the backend knows them
     #[command(subcommand)]
     Volumes(VolumesCommand),
-    /// Snapshots on the appliances
+    /// Snapshots, as the backend knows them
     #[command(subcommand)]
     Snapshots(SnapshotsCommand),
     /// The certificates of the services, in the cluster's secrets
@@ -61,16 +67,6 @@ pub(crate) struct CsiArguments {
     pub(crate) command: CsiCommand,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-    /// For programs and people
-    Yaml,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +75,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_stands_in_the_page_of_the_program() {
+        let page = include_str!("../../../docs/rdsctl.md");
+        let command = Cli::command();
+        let groups = command.get_subcommands().filter(|group| group.get_name() != "csi");
+        for (group, command) in groups.flat_map(|group| group.get_subcommands().map(move |it| (group, it))) {
+            let wanted = format!("rdsctl {} {}", group.get_name(), command.get_name());
+            assert!(page.contains(&wanted), "{wanted}");
+            assert!(command.get_about().is_some(), "{wanted} says nothing of itself");
+        }
     }
 }

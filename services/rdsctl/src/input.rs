@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use proto::csi::v1 as csi;
 use proto::csi::v1::volume_capability::access_mode::Mode;
 use proto::csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
+use proto::rds::volume::v1::AccessClass;
 use proto::size::ByteSize;
+
+use crate::message;
 
 /// How a volume is used.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,17 +66,42 @@ pub(crate) fn bytes(text: &str) -> Result<i64, String> {
     i64::try_from(size.bytes()).map_err(|_| format!("{size} is larger than CSI can say"))
 }
 
-/// A size such as `2Gi`, in bytes.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
-    text.parse().map(ByteSize::bytes).map_err(|error: proto::size::SizeError| error.to_string())
-}
-
 /// A capacity range; `None` when neither is given.
 pub(crate) fn range(required: Option<i64>, limit: Option<i64>) -> Option<csi::CapacityRange> {
     (required.is_some() || limit.is_some()).then(|| csi::CapacityRange {
         required_bytes: required.unwrap_or(0),
         limit_bytes: limit.unwrap_or(0),
     })
+}
+
+/// A size such as `2Gi`, in bytes, for our own services.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    text.parse().map(ByteSize::bytes).map_err(|error: proto::size::SizeError| error.to_string())
+}
+
+/// An access class, as the commands print it.
+pub(crate) fn access_class(text: &str) -> Result<AccessClass, String> {
+    let allowed = [
+        AccessClass::SingleNodeFilesystem,
+        AccessClass::SingleNodeBlock,
+        AccessClass::MultiNodeBlock,
+        AccessClass::MultiNodeReader,
+    ];
+    let named = allowed.into_iter().find(|allowed| message::class((*allowed).into()) == text);
+    named.ok_or_else(|| {
+        let names: Vec<_> = allowed.into_iter().map(|allowed| message::class(allowed.into())).collect();
+        format!("allowed are {}", names.join(", "))
+    })
+}
+
+/// What stands for a cluster in the marks of its volumes: eight hex digits.
+pub(crate) fn cluster_mark(text: &str) -> Result<String, String> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if text.len() == 8 && text.bytes().all(hex) {
+        Ok(text.to_owned())
+    } else {
+        Err("write eight hex digits, lower case, as in 1f2e3d4c".to_owned())
+    }
 }
 
 /// `KEY=VALUE`.
@@ -130,6 +158,18 @@ mod tests {
         assert_eq!(bytes("2Gi"), Ok(2 << 30));
         assert_eq!(bytes("1"), Ok(1));
         assert!(bytes("2G").is_err() && bytes("9999999Ti").is_err());
+    }
+
+    #[test]
+    fn classes_and_marks_are_read_as_they_are_printed() {
+        assert_eq!(access_class("multi-node-block"), Ok(AccessClass::MultiNodeBlock));
+        assert!(access_class("unspecified").unwrap_err().contains("single-node-filesystem"));
+        assert_eq!(cluster_mark("1f2e3d4c"), Ok("1f2e3d4c".to_owned()));
+        for wrong in ["1F2E3D4C", "1f2e3d4", "1f2e3d4c5", "1f2e3d4g", ""] {
+            assert!(cluster_mark(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(size("1Gi"), Ok(1 << 30));
+        assert!(size("1G").is_err());
     }
 
     #[test]

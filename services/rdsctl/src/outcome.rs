@@ -1,9 +1,8 @@
 //! From a command line to an exit code.
 //!
-//! 0: it went well. 1: the other side answered an error, or an appliance cannot be reached. 2: the command line is
-//! wrong, or nobody answers at the socket or address.
+//! 0: it went well. 1: the other side answered an error, the answer is bad news, or the operator said no. 2: the command
+//! line is wrong, there is nobody to ask, or nobody answers at the socket or address.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,16 +12,17 @@ use chassis::telemetry;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
+use crate::appliance;
 use crate::certificates;
 use crate::cli::{
-    ApplianceCommand, CertificatesArguments, CertificatesCommand, Cli, Command, CsiArguments,
-    SnapshotsCommand, UninstallArguments, UninstallCommand, VolumesCommand,
+    CertificatesArguments, CertificatesCommand, Cli, Command, CsiArguments, UninstallArguments,
+    UninstallCommand,
 };
 use crate::csi::Csi;
 use crate::kubernetes::{self, ApiFailure};
-use crate::show::show;
-use crate::uninstall;
-use crate::{adoption, appliance, orphans, qualify, volumes};
+use crate::output::{self, print, tell};
+use crate::table::visible;
+use crate::{snapshots, uninstall, volumes};
 
 const EXIT_ANSWER: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -67,30 +67,11 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Csi(arguments) => speak_csi(arguments).await,
-        Command::Appliance(command) => ask_appliance(command).await,
-        Command::Volumes(VolumesCommand::List(arguments)) => volumes::list(arguments).await,
-        Command::Volumes(VolumesCommand::Show(arguments)) => volumes::read(arguments).await,
-        Command::Volumes(VolumesCommand::Detach(arguments)) => volumes::detach(arguments).await,
-        Command::Snapshots(SnapshotsCommand::List(arguments)) => volumes::snapshots(arguments).await,
-        Command::Snapshots(SnapshotsCommand::Show(arguments)) => volumes::read_snapshot(arguments).await,
-        Command::Snapshots(SnapshotsCommand::Delete(arguments)) => volumes::delete_snapshot(arguments).await,
+        Command::Appliance(command) => appliance::obey(command).await,
+        Command::Volumes(command) => volumes::obey(command).await,
+        Command::Snapshots(command) => snapshots::obey(command).await,
         Command::Certificates(CertificatesCommand::Ensure(arguments)) => ensure_certificates(arguments).await,
         Command::Uninstall(UninstallCommand::Check(arguments)) => check_uninstall(arguments).await,
-    }
-}
-
-async fn ask_appliance(command: ApplianceCommand) -> Result<(), Failure> {
-    match command {
-        ApplianceCommand::Status(arguments) => appliance::status(arguments).await,
-        ApplianceCommand::Health(arguments) => appliance::health(arguments).await,
-        ApplianceCommand::Pools(arguments) => appliance::pools(arguments).await,
-        ApplianceCommand::Volumes(arguments) => volumes::list(arguments).await,
-        ApplianceCommand::Snapshots(arguments) => volumes::snapshots(arguments).await,
-        ApplianceCommand::Orphans(arguments) => orphans::orphans(arguments).await,
-        ApplianceCommand::Adopt(arguments) => adoption::adopt(arguments).await,
-        ApplianceCommand::AdoptCluster(arguments) => adoption::adopt_cluster(arguments).await,
-        ApplianceCommand::RepairComment(arguments) => adoption::repair(arguments).await,
-        ApplianceCommand::Qualify(arguments) => qualify::qualify(arguments).await,
     }
 }
 
@@ -108,7 +89,7 @@ async fn speak_csi(arguments: CsiArguments) -> Result<(), Failure> {
     let csi = Csi::connect(socket).map_err(|error| Failure::Usage(error.to_string()))?;
     let csi = csi.within(Duration::from_secs(arguments.timeout));
     let answer = arguments.command.run(&csi).await.map_err(Failure::Answer)?;
-    print(&format!("{answer:#}\n"));
+    print(&output::json(&answer));
     Ok(())
 }
 
@@ -126,9 +107,12 @@ async fn ensure_certificates(arguments: CertificatesArguments) -> Result<(), Fai
     let now = time::OffsetDateTime::now_utc();
     let done = certificates::ensure(client, &arguments, now).await;
     let done = done.map_err(|error| Failure::Refused(error.to_string()))?;
-    show(arguments.output, &done, || {
-        done.iter().map(|done| format!("{} {}: {}\n", done.action, done.secret, done.detail)).collect()
-    })
+    let text = || {
+        let line = |done: &certificates::Done| format!("{} {}: {}\n", done.action, done.secret, done.detail);
+        done.iter().map(line).collect()
+    };
+    arguments.output.show(text, || serde_json::json!(done));
+    Ok(())
 }
 
 async fn check_uninstall(arguments: UninstallArguments) -> Result<(), Failure> {
@@ -141,22 +125,27 @@ async fn check_uninstall(arguments: UninstallArguments) -> Result<(), Failure> {
     Err(Failure::Refused(uninstall::refusal(&arguments.driver_name, &volumes)))
 }
 
-/// Prints on standard output. A reader that went away is no failure of ours.
-pub(crate) fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Says what went wrong. An answer may hold text of an appliance.
+pub(crate) fn explain(failure: &Failure) {
+    match failure {
+        Failure::Answer(status) => {
+            tell(&format!("rdsctl: {}: {}", code_name(status.code()), visible(status.message())));
+        }
+        Failure::BadNews => {}
+        Failure::Refused(text) | Failure::Usage(text) => {
+            // Ours may have several lines.
+            let lines: Vec<String> = text.split('\n').map(visible).collect();
+            tell(&format!("rdsctl: {}", lines.join("\n")));
+        }
+    }
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    let (text, code) = match failure {
-        Failure::Answer(status) => {
-            (format!("{}: {}", code_name(status.code()), status.message()), EXIT_ANSWER)
-        }
-        Failure::BadNews => return ExitCode::from(EXIT_ANSWER),
-        Failure::Refused(text) => (text.clone(), EXIT_ANSWER),
-        Failure::Usage(text) => (text.clone(), EXIT_USAGE),
-    };
-    let _ = writeln!(std::io::stderr(), "rdsctl: {text}");
-    ExitCode::from(code)
+    explain(failure);
+    match failure {
+        Failure::Answer(_) | Failure::BadNews | Failure::Refused(_) => ExitCode::from(EXIT_ANSWER),
+        Failure::Usage(_) => ExitCode::from(EXIT_USAGE),
+    }
 }
 
 /// A code as the gRPC specification writes it: `InvalidArgument` → `INVALID_ARGUMENT`.

@@ -1,41 +1,20 @@
 //! May the driver be uninstalled? Not while volumes exist: nobody could unmount them any more.
 
-use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::api::{Api, ListParams};
+use crate::kubernetes::ApiFailure;
+use crate::persistent::{self, Persistent};
 
-use crate::kubernetes::{self, ApiFailure};
-
-/// Volumes per request.
-const PAGE: u32 = 500;
 /// Volumes that are named; the rest is counted.
 const MAX_NAMED: usize = 20;
 
 /// Volumes of the driver as text, `<volume> (claim <namespace>/<name>)`.
 pub(crate) async fn volumes(client: kube::Client, driver: &str) -> Result<Vec<String>, ApiFailure> {
-    let api: Api<PersistentVolume> = Api::all(client);
-    let mut parameters = ListParams::default().limit(PAGE);
-    let mut found = Vec::new();
-    loop {
-        let page = kubernetes::ask("PersistentVolumes", api.list(&parameters)).await?;
-        found.extend(page.items.iter().filter(|volume| is_of(volume, driver)).map(describe));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(found),
-        }
-    }
+    Ok(persistent::volumes(client, driver).await?.iter().map(describe).collect())
 }
 
-fn is_of(volume: &PersistentVolume, driver: &str) -> bool {
-    let csi = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
-    csi.is_some_and(|csi| csi.driver == driver)
-}
-
-fn describe(volume: &PersistentVolume) -> String {
-    let name = volume.metadata.name.as_deref().unwrap_or_default();
-    let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-    match claim.and_then(|claim| Some((claim.namespace.as_deref()?, claim.name.as_deref()?))) {
-        Some((namespace, claim)) => format!("{name} (claim {namespace}/{claim})"),
-        None => name.to_owned(),
+fn describe(volume: &Persistent) -> String {
+    match &volume.claim {
+        Some((namespace, claim)) => format!("{} (claim {namespace}/{claim})", volume.name),
+        None => volume.name.clone(),
     }
 }
 

@@ -36,11 +36,12 @@ pub struct Addresses {
 }
 
 impl Appliance {
-    /// Starts one in this process. Its data grows live, as the demo's does.
-    pub async fn start(settings: &Settings) -> Result<Self> {
+    /// Starts one in this process. Its data grows live, as the demo's does; `differ` says what else is not as usual.
+    pub async fn start(settings: &Settings, differ: impl FnOnce(&mut Config)) -> Result<Self> {
         let mut config =
             Config::new(settings.appliance.clone(), SSH_USER, vec![settings.user_key.public.clone()]);
         config.growth = Growth::Live;
+        differ(&mut config);
         let simulator = Simulator::start(config).await.context("the simulated appliance does not start")?;
         let addresses = Addresses {
             ssh: simulator.ssh_addr(),

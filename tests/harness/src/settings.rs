@@ -239,7 +239,8 @@ impl Settings {
             ),
             "rdsctl appliance status".to_owned(),
             format!("rdsctl appliance health {APPLIANCE}"),
-            format!("rdsctl appliance orphans {APPLIANCE}"),
+            // There is no cluster to compare with.
+            format!("rdsctl appliance orphans {APPLIANCE} --no-cluster"),
             "rdsctl csi --socket $C create try --size 1Gi --fs xfs --pvc demo/try".to_owned(),
             format!("rdsctl csi --socket $C publish $V --node {node_id} --fs xfs > $D/publish.json"),
             "rdsctl csi --socket $N stage $V --staging $S --fs xfs --publish-context @$D/publish.json"

@@ -90,7 +90,12 @@ pub struct Stack {
 impl Stack {
     /// Starts everything and waits until the backend is ready.
     pub async fn start() -> Result<Self> {
-        let stack = Self::begin(true).await?;
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same in front of an appliance that is not as usual.
+    pub async fn start_with(differ: impl FnOnce(&mut routeros_sim::Config)) -> Result<Self> {
+        let stack = Self::begin(true, differ).await?;
         let admin = stack.backend_admin();
         crate::eventually("the backend is ready", async || crate::readiness::ready(admin).await).await?;
         Ok(stack)
@@ -98,14 +103,14 @@ impl Stack {
 
     /// Starts everything but the appliance; [`Appliance::up`] brings it up.
     pub async fn without_appliance() -> Result<Self> {
-        Self::begin(false).await
+        Self::begin(false, |_| {}).await
     }
 
-    async fn begin(with_appliance: bool) -> Result<Self> {
+    async fn begin(with_appliance: bool, differ: impl FnOnce(&mut routeros_sim::Config)) -> Result<Self> {
         crate::observatory::observatory();
         let world = World::new("rds-")?;
         let settings = Settings::prepare(&world, None)?;
-        let mut appliance = Appliance::start(&settings).await?;
+        let mut appliance = Appliance::start(&settings, differ).await?;
         if !with_appliance {
             appliance.down().await?;
         }

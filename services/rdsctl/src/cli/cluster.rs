@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Output;
+use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum CertificatesCommand {
@@ -28,7 +28,7 @@ pub(crate) struct CertificatesArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// How to print what was done
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "text")]
     pub(crate) output: Output,
 }
 

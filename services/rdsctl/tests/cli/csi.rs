@@ -1,20 +1,22 @@
-//! The program itself, against a driver and a backend on real sockets.
+//! `rdsctl csi`, and the exit codes of all commands.
 
-use std::path::Path;
-use std::process::Output;
 use std::time::Duration;
 
 use chassis::health::Health;
 use chassis::server::{Listen, Listener, Server};
-use chassis::shutdown::{Shutdown, ShutdownHandle};
+use chassis::shutdown::Shutdown;
 use proto::csi::v1 as csi;
 use proto::csi::v1::identity_server::{Identity, IdentityServer};
 use tonic::{Request, Response, Status};
 
-struct Fake;
+use crate::fake::{Fake, World};
+use crate::program::{rdsctl, serve};
+
+/// A driver that can say who it is.
+pub(crate) struct Driver;
 
 #[tonic::async_trait]
-impl Identity for Fake {
+impl Identity for Driver {
     async fn get_plugin_info(
         &self,
         _: Request<csi::GetPluginInfoRequest>,
@@ -40,29 +42,10 @@ impl Identity for Fake {
     }
 }
 
-async fn serve(socket: &Path) -> ShutdownHandle {
-    let listener = Listener::bind(&Listen::Unix(socket.to_owned()), None).await.expect("binds");
-    let (handle, shutdown) = Shutdown::manual();
-    let server = Server::new(listener).add(IdentityServer::new(Fake));
-    tokio::spawn(async move { server.grace(Duration::ZERO).serve(&Health::new(), shutdown).await });
-    handle
-}
-
-async fn rdsctl(arguments: &[&str]) -> (i32, String, String) {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rdsctl"));
-    command.args(arguments).env_clear().kill_on_drop(true);
-    let Output { status, stdout, stderr } = tokio::time::timeout(Duration::from_secs(30), command.output())
-        .await
-        .expect("in time")
-        .expect("runs");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (status.code().expect("ended by itself"), text(stdout), text(stderr))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_json_on_standard_output_and_exit_0() {
     let folder = tempfile::tempdir().unwrap();
-    let _server = serve(&folder.path().join("csi.sock")).await;
+    let _server = serve(&folder.path().join("csi.sock"), Fake::new(World::default())).await;
     let socket = format!("unix://{}/csi.sock", folder.path().display());
     let (code, out, err) = rdsctl(&["csi", "probe", "--socket", &socket]).await;
     assert_eq!(code, 0, "{err}");
@@ -76,7 +59,7 @@ async fn an_answer_is_json_on_standard_output_and_exit_0() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_answer_is_exit_1_with_its_code_on_standard_error() {
     let folder = tempfile::tempdir().unwrap();
-    let _server = serve(&folder.path().join("csi.sock")).await;
+    let _server = serve(&folder.path().join("csi.sock"), Fake::new(World::default())).await;
     let socket = format!("unix://{}/csi.sock", folder.path().display());
     let (code, out, err) = rdsctl(&["csi", "create", "x", "--size", "1Gi", "--socket", &socket]).await;
     assert_eq!((code, out.as_str()), (1, ""));
@@ -98,4 +81,18 @@ async fn a_wrong_command_line_or_a_silent_socket_is_exit_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
         assert!(!err.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_older_than_the_call_is_named_and_exit_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("backend.sock");
+    let listener = Listener::bind(&Listen::Unix(path.clone()), None).await.expect("binds");
+    let (_handle, shutdown) = Shutdown::manual();
+    let server = Server::new(listener).add(IdentityServer::new(Driver));
+    tokio::spawn(async move { server.grace(Duration::ZERO).serve(&Health::new(), shutdown).await });
+    let backend = format!("unix://{}", path.display());
+    let (code, out, err) = rdsctl(&["snapshots", "list", "--backend", &backend]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("older than this rdsctl"), "{err}");
 }
