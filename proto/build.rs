@@ -28,18 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     let pool = compiler.descriptor_pool();
-    // An operator prints them as JSON and YAML; numbers of enumerations are written as their names.
-    let mut builder = tonic_prost_build::configure()
-        .btree_map(".")
-        .type_attribute(".rds.volume.v1", "#[derive(serde::Serialize)]")
-        .field_attribute(
-            ".rds.volume.v1.Volume.access_class",
-            "#[serde(serialize_with = \"crate::names::access_class\")]",
-        )
-        .field_attribute(
-            ".rds.volume.v1.Mismatch.kind",
-            "#[serde(serialize_with = \"crate::names::mismatch\")]",
-        );
+    let mut builder = tonic_prost_build::configure().btree_map(".");
     let mut debug = String::new();
     for message in pool.all_messages().filter(|m| m.package_name() == "csi.v1") {
         let secret = secret_fields(&pool, &message)?;

@@ -6,7 +6,6 @@
 pub mod event;
 pub mod fault;
 pub mod id;
-mod names;
 pub mod nqn;
 pub mod size;
 
