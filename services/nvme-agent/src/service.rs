@@ -34,8 +34,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(node: Arc<Node>, tasks: Tasks) -> Self {
-        Self { node, tasks, busy: Reservations::new() }
+    pub(crate) fn new(node: Arc<Node>, tasks: Tasks, busy: Reservations<String>) -> Self {
+        Self { node, tasks, busy }
     }
 
     /// Runs `work` for a volume.

@@ -16,6 +16,7 @@ use proto::fault::Fault;
 use proto::id::NodeId;
 use proto::nqn::HostIdentity;
 use proto::rds::node::v1 as pb;
+use proto::rds::node::v1::node_inspection_client::NodeInspectionClient;
 use proto::rds::node::v1::node_storage_client::NodeStorageClient;
 use tokio::task::JoinHandle;
 use tonic::Request;
@@ -167,6 +168,7 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
     pub(crate) kubelet: PathBuf,
     client: NodeStorageClient<Channel>,
+    channel: Channel,
     pub(crate) config: Config,
     stop: Option<(ShutdownHandle, JoinHandle<()>)>,
 }
@@ -197,7 +199,14 @@ impl Node {
         };
         let agent = unix(folder.join("agent.sock")).parse().expect("an endpoint");
         let channel = Upstream::new("nvme-agent", agent, None).expect("a channel").channel();
-        let mut node = Self { folder, kubelet, client: NodeStorageClient::new(channel), config, stop: None };
+        let mut node = Self {
+            folder,
+            kubelet,
+            client: NodeStorageClient::new(channel.clone()),
+            channel,
+            config,
+            stop: None,
+        };
         node.up().await;
         node
     }
@@ -343,6 +352,26 @@ impl Node {
             limit_bytes: 0,
         };
         told(self.client.expand(call(request, within)).await).map(|answer| answer.size_bytes)
+    }
+
+    fn inspection(&self) -> NodeInspectionClient<Channel> {
+        NodeInspectionClient::new(self.channel.clone())
+    }
+
+    pub(crate) async fn health(&mut self, handle: &str) -> Result<pb::VolumeHealth, Fault> {
+        let request = pb::GetVolumeHealthRequest { handle: handle.to_owned() };
+        let answer = told(self.inspection().get_volume_health(call(request, CALL)).await)?;
+        Ok(answer.health.expect("always there"))
+    }
+
+    pub(crate) async fn status(&mut self) -> pb::GetNodeStatusResponse {
+        told(self.inspection().get_node_status(call(pb::GetNodeStatusRequest {}, CALL)).await)
+            .expect("an answer")
+    }
+
+    pub(crate) async fn trim(&mut self, handle: &str) -> Result<u64, Fault> {
+        let request = pb::TrimVolumeRequest { handle: handle.to_owned() };
+        told(self.inspection().trim_volume(call(request, CALL)).await).map(|answer| answer.trimmed_bytes)
     }
 
     pub(crate) async fn describe(&mut self) -> pb::GetNodeResponse {
