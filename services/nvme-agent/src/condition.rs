@@ -15,15 +15,13 @@ pub(crate) enum Condition {
     Unfinished,
     /// Its session is not live: the state, in the kernel's words. I/O waits.
     PathLost(String),
-    /// Its session is gone: the kernel gave it up, or somebody ended it.
-    NoSession,
     /// What is mounted stands on a device that is gone: where.
     StaleMount(String),
     /// The kernel turned the filesystem read-only.
     ReadOnly,
     /// The filesystem answers nothing but errors.
     ShutDown,
-    /// Nothing of it is mounted where it is staged, as after a reboot.
+    /// Nothing of it is mounted, or connected, as after a reboot.
     NotMounted,
     /// Operations of it hang in the kernel: which.
     Stuck(String),
@@ -31,11 +29,10 @@ pub(crate) enum Condition {
 
 impl Condition {
     /// Every word for one.
-    pub(crate) const LABELS: [&'static str; 9] = [
+    pub(crate) const LABELS: [&'static str; 8] = [
         "healthy",
         "unfinished",
         "path_lost",
-        "no_session",
         "stale_mount",
         "read_only",
         "shut_down",
@@ -49,7 +46,6 @@ impl Condition {
             Self::Healthy => "healthy",
             Self::Unfinished => "unfinished",
             Self::PathLost(_) => "path_lost",
-            Self::NoSession => "no_session",
             Self::StaleMount(_) => "stale_mount",
             Self::ReadOnly => "read_only",
             Self::ShutDown => "shut_down",
@@ -70,9 +66,6 @@ impl Condition {
             Self::Unfinished => "a stage was begun and is carried on by the next call".to_owned(),
             Self::PathLost(state) => {
                 format!("the session is {state}: I/O waits until it is back; check the appliance and the network")
-            }
-            Self::NoSession => {
-                "the session is gone, so I/O fails; it is made again when the volume is staged or published".to_owned()
             }
             Self::StaleMount(at) => {
                 format!("the mount at {at} stands on a device that is gone: end what uses it, it is replaced then")
@@ -113,12 +106,11 @@ pub(crate) fn assess(entry: &Entry, session: Option<&Session>, mounts: &Mounts) 
     match (staged, stale_target, session, &entry.access) {
         (Some(mount), _, _, _) if !is_current(mount) => Condition::StaleMount(entry.staging_path.clone()),
         (_, Some(at), _, _) => Condition::StaleMount(at.display().to_string()),
-        (_, None, None, _) => Condition::NoSession,
-        (None, None, Some(_), Recorded::Filesystem { .. }) => Condition::NotMounted,
-        (Some(mount), None, Some(_), _) if mount.read_only_filesystem && !entry.wants_read_only() => {
+        (None, None, None, _) | (None, None, Some(_), Recorded::Filesystem { .. }) => Condition::NotMounted,
+        (Some(mount), None, _, _) if mount.read_only_filesystem && !entry.wants_read_only() => {
             Condition::ReadOnly
         }
-        (Some(_) | None, None, Some(_), _) => Condition::Healthy,
+        (Some(_), None, _, _) | (None, None, Some(_), Recorded::Block) => Condition::Healthy,
     }
 }
 
@@ -170,7 +162,7 @@ mod tests {
         assert_eq!(of(Some(session(1, State::Live)), &[TURNED]), Condition::ReadOnly);
         assert_eq!(of(Some(session(1, State::Live)), &[]), Condition::NotMounted);
         assert_eq!(of(Some(session(1, State::Live)), &[FOREIGN]), Condition::NotMounted);
-        assert_eq!(of(None, &[]), Condition::NoSession, "after a reboot");
+        assert_eq!(of(None, &[]), Condition::NotMounted, "after a reboot");
         let mut unfinished = entry.clone();
         unfinished.staged = false;
         assert_eq!(assess(&unfinished, None, &mounts(&[STAGED])), Condition::Unfinished);
@@ -185,7 +177,7 @@ mod tests {
         let stale = Condition::StaleMount("/k/pod".to_owned());
         assert_eq!(assess(&entry, Some(&session(2, State::Live)), &bound), stale);
         assert_eq!(assess(&entry, None, &bound), stale);
-        assert_eq!(assess(&entry, None, &mounts(&[])), Condition::NoSession);
+        assert_eq!(assess(&entry, None, &mounts(&[])), Condition::NotMounted);
     }
 
     #[test]
@@ -195,7 +187,6 @@ mod tests {
             Condition::Healthy,
             Condition::Unfinished,
             Condition::PathLost(text()),
-            Condition::NoSession,
             Condition::StaleMount(text()),
             Condition::ReadOnly,
             Condition::ShutDown,

@@ -139,7 +139,7 @@ fn appliances(volumes: &[pb::VolumeStatus]) -> Vec<pb::ApplianceStatus> {
         let health = volume.health.clone().unwrap_or_default();
         of.volumes += 1;
         of.abnormal += u64::from(health.abnormal);
-        of.paths_lost += u64::from(matches!(health.condition.as_str(), "path_lost" | "no_session"));
+        of.paths_lost += u64::from(health.condition == "path_lost");
     }
     all.into_values().collect()
 }

@@ -92,7 +92,16 @@ impl Watch {
         }
         let orphans = orphans::find(&seen);
         for orphan in self.table.orphans(&orphans) {
-            orphans::deal_with(&self.node, &orphan).await;
+            // A call that is under way may be ending it.
+            let Some(handle) = orphans::any_handle(&self.node, &orphan) else { continue };
+            let Some(_reservation) = self.busy.take(handle.slot.to_string()) else { continue };
+            // One may just have adopted it.
+            let now = Tables::read(&self.node, Deadline::after(LOOK)).await?;
+            if !orphans::find(&now).contains(&orphan) {
+                continue;
+            }
+            orphans::deal_with(&self.node, handle, &orphan).await;
+            self.table.dealt_with(&orphan);
         }
         self.table.retain(&seen.entries);
         let mut looking = JoinSet::new();
@@ -110,7 +119,7 @@ impl Watch {
     async fn look_at(&self, entry: &Entry, seen: &Tables) {
         let Ok(handle) = request::existing(&entry.handle) else { return };
         // A call that is under way changes things on purpose. Taken and let go: nobody is to wait for a look.
-        if self.busy.take(entry.handle.clone()).is_none() {
+        if self.busy.take(handle.slot.to_string()).is_none() {
             return;
         }
         let op = Operation::new(&self.node, handle, Deadline::after(LOOK));
@@ -140,19 +149,17 @@ impl Watch {
     fn tell(&self, op: &Operation, entry: &Entry, told: Told) {
         let Told { before, after, lost_for, attempts } = told;
         let happening = match (&before, &after) {
-            (_, Condition::PathLost(_) | Condition::NoSession) => {
+            (_, Condition::PathLost(_)) => {
                 Happening::NoConnection { addresses: entry.addresses.clone(), why: after.message() }
             }
             (_, Condition::StaleMount(at)) => Happening::StaleMount(at.clone()),
             (_, Condition::ReadOnly | Condition::ShutDown) => Happening::FilesystemReadOnly(after.message()),
             (_, Condition::Stuck(_)) => Happening::NotMounted(after.message()),
-            (Condition::PathLost(_) | Condition::NoSession, Condition::Healthy) => {
-                Happening::ConnectionBack {
-                    addresses: entry.addresses.clone(),
-                    attempts,
-                    seconds: lost_for.as_secs(),
-                }
-            }
+            (Condition::PathLost(_), Condition::Healthy) => Happening::ConnectionBack {
+                addresses: entry.addresses.clone(),
+                attempts,
+                seconds: lost_for.as_secs(),
+            },
             (Condition::StaleMount(at), Condition::Healthy) => Happening::StaleMountRecovered(at.clone()),
             (_, Condition::Healthy | Condition::Unfinished | Condition::NotMounted) => return,
         };
@@ -161,9 +168,9 @@ impl Watch {
 
     /// Stages it once more, as kubelet would.
     async fn recover(&self, entry: &Entry) {
-        let Some(_reservation) = self.busy.take(entry.handle.clone()) else { return };
         let wanted = entry.request().map(|wanted| request::stage(&self.node.config, wanted));
         let Some(Ok(want)) = wanted else { return };
+        let Some(_reservation) = self.busy.take(want.handle.slot.to_string()) else { return };
         let op = Operation::new(&self.node, want.handle.clone(), Deadline::after(ATTEMPT));
         let outcome = match ensure_staged(&op, &want).await {
             Ok(_) => Recovery::Done,

@@ -33,7 +33,7 @@ fn is_past_of(session: &Session, nqn: &str) -> bool {
 }
 
 /// Ends one that is proven idle, tells of any other.
-pub(super) async fn deal_with(node: &Arc<Node>, orphan: &Session) {
+pub(super) async fn deal_with(node: &Arc<Node>, handle: VolumeHandle, orphan: &Session) {
     let keep = |why: String| {
         let (nqn, addresses) = (orphan.nqn.to_string(), orphan.leads_to());
         node.reporter.report_node(NodeHappening::OrphanFound { nqn, addresses, why });
@@ -44,7 +44,6 @@ pub(super) async fn deal_with(node: &Arc<Node>, orphan: &Session) {
             orphan.state
         ));
     }
-    let Some(handle) = any_handle(node, orphan) else { return };
     let op = Operation::new(node, handle, Deadline::after(LIMIT));
     match end_session(&op, orphan).await {
         Ok(()) => node.reporter.report_node(NodeHappening::OrphanCleaned(orphan.nqn.to_string())),
@@ -53,7 +52,7 @@ pub(super) async fn deal_with(node: &Arc<Node>, orphan: &Session) {
 }
 
 /// Its volume, on whichever appliance: only for the log and the lane, the session itself is what is acted on.
-fn any_handle(node: &Node, orphan: &Session) -> Option<VolumeHandle> {
+pub(super) fn any_handle(node: &Node, orphan: &Session) -> Option<VolumeHandle> {
     let (slot, _) = volume_of(&node.config.nqn_prefixes, &orphan.nqn)?;
     request::existing(&format!("unknown/{slot}")).ok()
 }

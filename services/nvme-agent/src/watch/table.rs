@@ -35,7 +35,8 @@ struct Row {
 #[derive(Debug, Default)]
 struct Rows {
     volumes: HashMap<String, Row>,
-    orphans: HashMap<String, (Session, u32)>,
+    /// How often each was seen, and whether it was dealt with.
+    orphans: HashMap<String, (u32, bool)>,
     torn: usize,
     lost: u64,
     recovered: u64,
@@ -104,7 +105,7 @@ impl Table {
         let before = std::mem::replace(&mut row.told, seen.clone());
         let told = Told { before, after: seen.clone(), lost_for: now - row.since, attempts: row.attempts };
         (row.since, row.attempts, row.next) = (now, 0, now);
-        let lost = |condition: &Condition| matches!(condition, Condition::PathLost(_) | Condition::NoSession);
+        let lost = |condition: &Condition| matches!(condition, Condition::PathLost(_));
         rows.lost += u64::from(lost(seen));
         rows.recovered += u64::from(lost(&told.before) && *seen == Condition::Healthy);
         Some(told)
@@ -138,20 +139,26 @@ impl Table {
         self.rows().volumes.retain(|handle, _| entries.iter().any(|entry| entry.handle == *handle));
     }
 
-    /// Remembers what no entry has; answers those that were seen often enough now, each once.
+    /// Remembers what no entry has; answers those that were seen often enough and not dealt with yet.
     pub(crate) fn orphans(&self, seen: &[Session]) -> Vec<Session> {
         let mut rows = self.rows();
         rows.orphans.retain(|nqn, _| seen.iter().any(|session| session.nqn.as_str() == nqn));
         let mut due = Vec::new();
         for session in seen {
-            let row = rows.orphans.entry(session.nqn.to_string()).or_insert_with(|| (session.clone(), 0));
-            row.0 = session.clone();
-            row.1 = row.1.saturating_add(1);
-            if row.1 == LOOKS {
+            let row = rows.orphans.entry(session.nqn.to_string()).or_insert((0, false));
+            row.0 = row.0.saturating_add(1);
+            if row.0 >= LOOKS && !row.1 {
                 due.push(session.clone());
             }
         }
         due
+    }
+
+    /// Remembers that one was ended or told of: it is told of once.
+    pub(crate) fn dealt_with(&self, orphan: &Session) {
+        if let Some(row) = self.rows().orphans.get_mut(orphan.nqn.as_str()) {
+            row.1 = true;
+        }
     }
 
     /// Remembers how many entries were set aside.
