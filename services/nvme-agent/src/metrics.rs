@@ -43,6 +43,8 @@ impl Metrics {
             seconds: Durations::register(registry, "call_duration", "Time a call took"),
             steps: Durations::register(registry, "step_duration", "Time a step of a stage took"),
         };
+        // The step every stage has.
+        metrics.steps.show(&StepLabels { step: "connect" });
         registry.register("calls", "Calls by outcome: ok, or the reason of the fault", metrics.calls.clone());
         let (lanes, reporter) = (lanes.clone(), reporter.clone());
         let help = "Operations that hang in the kernel now";

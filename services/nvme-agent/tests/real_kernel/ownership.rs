@@ -9,16 +9,6 @@ use proto::fault::Reason;
 use crate::appliance::{Export, Portal};
 use crate::world::{HANDLE, SIZE, SLOT, World, block, filesystem, nqn, text};
 
-/// The agent itself may be about to end a session that no journal knows.
-async fn eventually_unstaged(node: &mut crate::world::Node) {
-    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    while let Err(fault) = node.unstage().await {
-        let goes_on = fault.reason == Reason::Busy && tokio::time::Instant::now() < until;
-        assert!(goes_on, "{fault}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_session_is_kept_although_the_journal_was_lost() {
     let Some(world) = World::new("lost journal").await else { return };
@@ -33,7 +23,7 @@ async fn a_newer_session_is_kept_although_the_journal_was_lost() {
     assert_eq!((fault.reason, fault.settled), (Reason::StaleEpoch, true), "{fault}");
     assert_eq!(world.loops().len(), 1, "the session is kept");
     fs::File::open(&device).and_then(|mut device| device.read_exact(&mut [0])).expect("and works");
-    eventually_unstaged(&mut node).await;
+    node.eventually_unstaged().await;
     world.assert_nothing_left(&node).await;
 }
 

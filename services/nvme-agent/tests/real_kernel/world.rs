@@ -12,7 +12,7 @@ use std::time::Duration;
 use chassis::channel::{Channel, Upstream};
 use chassis::shutdown::{Shutdown, ShutdownHandle};
 use nvme_agent::{Config, KernelConfig, KubeletDir, Listeners};
-use proto::fault::Fault;
+use proto::fault::{Fault, Reason};
 use proto::id::NodeId;
 use proto::nqn::HostIdentity;
 use proto::rds::node::v1 as pb;
@@ -322,6 +322,17 @@ impl Node {
     pub(crate) async fn unstage(&mut self) -> Result<(), Fault> {
         let staging = self.staging();
         self.unstage_of(HANDLE, &staging).await
+    }
+
+    /// The agent itself may be about to end a session that no journal knows; and who makes a mount namespace on this
+    /// machine meanwhile has a copy of every mount until it ends.
+    pub(crate) async fn eventually_unstaged(&mut self) {
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        while let Err(fault) = self.unstage().await {
+            let passes = fault.reason == Reason::Busy || fault.message.contains("in use by the kernel");
+            assert!(passes && tokio::time::Instant::now() < until, "{fault}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn unstage_of(&mut self, handle: &str, staging: &Path) -> Result<(), Fault> {
