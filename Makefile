@@ -25,6 +25,7 @@ test: setup ## every test that this machine can run; says loudly which it left o
 
 soak: setup ## what is too long for every day: 10,000 random sequences with crashes (RDS_SEED=N begins elsewhere)
 	RDS_SEQUENCES=$(or $(RDS_SEQUENCES),10000) cargo test --package rds-backend --test appliance -- --nocapture model
+	RDS_SEQUENCES=$(or $(RDS_SEQUENCES),10000) cargo test --package nvme-agent --lib -- --nocapture model
 
 fuzz: setup ## property tests with new seeds, a minute each (SECONDS_EACH=60)
 	@tests/fuzz

@@ -47,6 +47,26 @@ pub(crate) enum Happening {
     StaleMount(String),
     /// The session of a former owner was cut: its name.
     Fenced(String),
+    /// A lost session is live again.
+    ConnectionBack {
+        /// Where to.
+        addresses: Vec<SocketAddr>,
+        /// How often this agent looked or tried meanwhile.
+        attempts: u32,
+        /// How long it was lost, in seconds.
+        seconds: u64,
+    },
+    /// A stale mount was replaced: where.
+    StaleMountRecovered(String),
+    /// A stale mount could not be replaced.
+    RecoveryFailed {
+        /// How often it was tried.
+        attempts: u32,
+        /// The last error.
+        why: String,
+    },
+    /// The kernel turned the filesystem read-only, or shut it down: why that is known.
+    FilesystemReadOnly(String),
 }
 
 impl Happening {
@@ -60,6 +80,10 @@ impl Happening {
             Self::Damaged(_) => EventReason::FilesystemCheckFailed,
             Self::StaleMount(_) => EventReason::StaleMountDetected,
             Self::Fenced(_) => EventReason::VolumeFenced,
+            Self::ConnectionBack { .. } => EventReason::ConnectionRecovery,
+            Self::StaleMountRecovered(_) => EventReason::StaleMountRecovered,
+            Self::RecoveryFailed { .. } => EventReason::RecoveryFailed,
+            Self::FilesystemReadOnly(_) => EventReason::FilesystemReadOnly,
         }
     }
 
@@ -80,8 +104,21 @@ impl Happening {
             Self::NotMounted(why) => why.clone(),
             Self::Damaged(why) => format!("the filesystem check found what it could not mend: {why}"),
             Self::StaleMount(path) => {
-                format!("the mount at {path} stands on a device that is gone, and is taken off")
+                format!("the mount at {path} stands on a device that is gone")
             }
+            Self::ConnectionBack { addresses, attempts, seconds } => {
+                let to: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                format!("Connection to {} is back after {seconds} s ({attempts} attempts)", to.join(", "))
+            }
+            Self::StaleMountRecovered(path) => {
+                format!("the mount at {path} was replaced by one on the living device")
+            }
+            Self::RecoveryFailed { attempts, why } => {
+                format!(
+                    "the stale mount could not be replaced in {attempts} attempts: {why}. It is tried again when the volume is staged or published"
+                )
+            }
+            Self::FilesystemReadOnly(why) => why.clone(),
             Self::Fenced(nqn) => format!("the session {nqn} belongs to a former attachment and was cut"),
         }
     }
@@ -253,6 +290,10 @@ mod tests {
             Happening::Damaged(String::new()),
             Happening::StaleMount(String::new()),
             Happening::Fenced(String::new()),
+            Happening::ConnectionBack { addresses: Vec::new(), attempts: 1, seconds: 1 },
+            Happening::StaleMountRecovered(String::new()),
+            Happening::RecoveryFailed { attempts: 1, why: String::new() },
+            Happening::FilesystemReadOnly(String::new()),
         ];
         for happening in all {
             let entry = happening.reason().entry();

@@ -20,6 +20,9 @@ use crate::kernel::{Kernel, Lack};
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// Everything that may be missing.
+const WORDS: [&str; 6] = ["module", "host_network", "host_pid", "mount_propagation", "multipath", "tool"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     what: &'static str,
@@ -37,7 +40,11 @@ pub(crate) struct Lacks {
 
 impl Lacks {
     pub(crate) fn new(kernel: Arc<dyn Kernel>, kubelet: PathBuf, reporter: Reporter) -> Self {
-        Self { kernel, kubelet, reporter, known: Arc::default(), missing: Family::default() }
+        let missing = Family::<Labels, Gauge>::default();
+        for what in WORDS {
+            missing.get_or_create(&Labels { what }).set(0);
+        }
+        Self { kernel, kubelet, reporter, known: Arc::default(), missing }
     }
 
     /// Shows them as `rds_node_missing`.

@@ -53,12 +53,19 @@ pub(crate) struct Place {
 pub(crate) struct Lanes {
     volumes: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
     stuck: Arc<AtomicI64>,
+    hanging: Arc<Mutex<HashMap<String, Vec<&'static str>>>>,
 }
 
 impl Lanes {
     /// How many operations hang now.
     pub(crate) fn stuck(&self) -> i64 {
         self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// What hangs now for a volume.
+    pub(crate) fn hanging(&self, volume: &str) -> Vec<&'static str> {
+        let table = self.hanging.lock().unwrap_or_else(PoisonError::into_inner);
+        table.get(volume).cloned().unwrap_or_default()
     }
 
     /// Takes one of the volume's few places until it is dropped.
@@ -125,12 +132,21 @@ impl Lanes {
         what: &'static str,
         end: impl Future<Output = ()> + Send + 'static,
     ) {
-        let stuck = Arc::clone(&self.stuck);
+        let (stuck, hanging) = (Arc::clone(&self.stuck), Arc::clone(&self.hanging));
         stuck.fetch_add(1, Ordering::Relaxed);
+        let table = || hanging.lock().unwrap_or_else(PoisonError::into_inner);
+        table().entry(volume.clone()).or_default().push(what);
         tracing::warn!(volume.id = volume, what, "operation hangs in the kernel");
+        let hanging = Arc::clone(&hanging);
         tokio::spawn(async move {
             end.await;
             stuck.fetch_sub(1, Ordering::Relaxed);
+            let mut table = hanging.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(all) = table.get_mut(&volume) {
+                all.iter().position(|one| *one == what).map(|at| all.swap_remove(at));
+            }
+            table.retain(|_, all| !all.is_empty());
+            drop(table);
             tracing::info!(volume.id = volume, what, "operation that hung has ended");
         });
     }
@@ -158,6 +174,7 @@ mod tests {
             assert_eq!(hung.await, Err(Stuck::Hanging { what: "umount" }));
         }
         assert_eq!(lanes.stuck(), 3);
+        assert_eq!(lanes.hanging("dead"), ["umount"; 3]);
         assert_eq!(lanes.run("dead", "mount", soon(), || ()).await, Err(Stuck::Crowded { what: "mount" }));
         let healthy = lanes.run("alive", "mount", Deadline::after(Duration::from_secs(20)), || 7).await;
         assert_eq!(healthy, Ok(7));
@@ -166,7 +183,7 @@ mod tests {
         while lanes.stuck() > 0 && !deadline.has_passed() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(lanes.stuck(), 0, "what has ended is forgotten");
+        assert_eq!((lanes.stuck(), lanes.hanging("dead").len()), (0, 0), "what has ended is forgotten");
         assert_eq!(lanes.run("dead", "mount", Deadline::after(Duration::from_secs(20)), || 1).await, Ok(1));
     }
 

@@ -17,14 +17,17 @@ use chassis::admin::{self, AdminListener};
 use chassis::channel::Upstream;
 use chassis::deadline::Deadline;
 use chassis::health::Health;
+use chassis::reservation::Reservations;
 use chassis::server::{Listener, Server};
 use chassis::shutdown::Shutdown;
 use chassis::tasks::Tasks;
 use prometheus_client::registry::Registry;
+use proto::rds::node::v1::node_inspection_server::NodeInspectionServer;
 use proto::rds::node::v1::node_storage_server::NodeStorageServer;
 
 use crate::events::Reporter;
 use crate::facts::Remote;
+use crate::inspect::Inspection;
 use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::kernel::linux::Linux;
@@ -35,8 +38,10 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::service::Service;
 use crate::state::StateLock;
+use crate::watch::{Table, Watch};
 
 mod addresses;
+mod condition;
 pub mod config;
 mod events;
 mod expand;
@@ -45,6 +50,7 @@ mod facts;
 mod failure;
 mod fault;
 mod filesystem;
+mod inspect;
 mod journal;
 mod kernel;
 mod lacks;
@@ -63,6 +69,7 @@ mod stage;
 mod state;
 mod stats;
 mod sysfs;
+mod watch;
 
 pub use addresses::{AddressError, AllowedAddress};
 pub use config::{Config, KernelConfig, KernelKind, Options};
@@ -127,6 +134,8 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     }
     let lacks = Lacks::new(Arc::clone(&kernel), config.kubelet.as_path().to_owned(), reporter.clone());
     lacks.register(&mut registry);
+    let table = Table::default();
+    table.register(&mut registry);
     background.spawn(lacks.clone().watch(condition, shutdown.clone()));
     background.spawn(serve_admin(listeners.admin, registry, health.clone(), shutdown.clone()));
     // Events of the last operations are told after the last operation has ended.
@@ -147,12 +156,17 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
         reporter,
         metrics,
     };
-    let service = Service::new(Arc::new(node), tasks.clone());
+    let (node, busy) = (Arc::new(node), Reservations::new());
+    let watch = Watch::new(Arc::clone(&node), busy.clone(), table.clone());
+    background.spawn(watch.run(shutdown.clone()));
+    let inspection = Inspection::new(Arc::clone(&node), lacks, table);
+    let service = Service::new(node, tasks.clone(), busy);
     let served = Server::new(listeners.grpc)
         .descriptors(proto::DESCRIPTOR_SET)
         .calls(calls)
         .grace(grace)
         .add(NodeStorageServer::new(service))
+        .add(NodeInspectionServer::new(inspection))
         .serve(&health, shutdown)
         .await;
     let unfinished = tasks.drain(grace).await;

@@ -17,6 +17,11 @@ struct CallLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TimeLabels {
     call: &'static str,
 }
@@ -26,6 +31,7 @@ struct TimeLabels {
 pub(crate) struct Metrics {
     calls: Family<CallLabels, Counter>,
     seconds: Durations<TimeLabels>,
+    steps: Durations<StepLabels>,
 }
 
 impl Metrics {
@@ -35,7 +41,10 @@ impl Metrics {
         let metrics = Self {
             calls: Family::default(),
             seconds: Durations::register(registry, "call_duration", "Time a call took"),
+            steps: Durations::register(registry, "step_duration", "Time a step of a stage took"),
         };
+        // The step every stage has.
+        metrics.steps.show(&StepLabels { step: "connect" });
         registry.register("calls", "Calls by outcome: ok, or the reason of the fault", metrics.calls.clone());
         let (lanes, reporter) = (lanes.clone(), reporter.clone());
         let help = "Operations that hang in the kernel now";
@@ -46,6 +55,11 @@ impl Metrics {
         let help = "Events that wait for the relay";
         chassis::metrics::gauge(registry, "events_waiting", help, move || reporter.waiting());
         metrics
+    }
+
+    /// Counts a step of a stage.
+    pub(crate) fn stepped(&self, step: &'static str, took: std::time::Duration) {
+        self.steps.observe(&StepLabels { step }, took);
     }
 
     /// Counts a call.

@@ -145,6 +145,15 @@ impl KubeletPath {
         openat(self.open_parent()?, self.name(), flags, Mode::empty())
     }
 
+    /// Opens the folder that lies there, following no link.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn open_folder(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(self.open_parent()?, self.name(), flags, Mode::empty())
+    }
+
     /// A path for system calls that take none relative to a folder: the way to the folder above cannot change.
     pub(crate) fn pinned(&self, parent: &OwnedFd) -> PathBuf {
         Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(self.name())

@@ -38,7 +38,7 @@ pub(crate) struct Connection {
 }
 
 /// Connection options; `None` leaves the default. All but the queues in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Tuning {
     /// Until a lost controller is given up; -1 = never.
     pub(crate) ctrl_loss_tmo: Option<i64>,

@@ -30,12 +30,13 @@ const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Service {
     node: Arc<Node>,
     tasks: Tasks,
+    /// By slot: what a session belongs to when nobody knows its appliance any more.
     busy: Reservations<String>,
 }
 
 impl Service {
-    pub(crate) fn new(node: Arc<Node>, tasks: Tasks) -> Self {
-        Self { node, tasks, busy: Reservations::new() }
+    pub(crate) fn new(node: Arc<Node>, tasks: Tasks, busy: Reservations<String>) -> Self {
+        Self { node, tasks, busy }
     }
 
     /// Runs `work` for a volume.
@@ -51,7 +52,7 @@ impl Service {
         F: Future<Output = Result<T, Fault>> + Send,
     {
         let volume = handle.to_string();
-        let reservation = self.busy.take(volume.clone()).ok_or_else(|| {
+        let reservation = self.busy.take(handle.slot.to_string()).ok_or_else(|| {
             Fault::settled(
                 Reason::Busy,
                 format!("volume {volume}: another call for it is under way on this node"),

@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::filesystem::Kind;
 use crate::options::{MkfsOptions, MountOptions};
 use crate::request::tests::{HANDLE, connection};
-use crate::request::{FilesystemWish, existing};
+use crate::request::{Access, Claim, FilesystemWish, Stage, existing};
 
 pub(crate) fn want(epoch: u64, kind: Option<Kind>) -> Stage {
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
 use nix::libc;
@@ -18,6 +18,8 @@ const END: u64 = 2 << 20;
 /// Alignment that O_DIRECT wants at most, in bytes.
 const ALIGNMENT: usize = 4096;
 
+// linux/fs.h: _IOWR('X', 121, struct fstrim_range)
+nix::ioctl_readwrite!(fitrim, b'X', 121, TrimRange);
 nix::ioctl_write_ptr_bad!(blkroset, nix::request_code_none!(0x12, 93), libc::c_int);
 
 /// Opens a device for reading, if its node is the device that was seen.
@@ -131,6 +133,22 @@ fn read_direct(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {
         }
     }
     Ok(buffer[..length].to_vec())
+}
+
+/// `struct fstrim_range` (linux/fs.h).
+#[repr(C)]
+pub(crate) struct TrimRange {
+    start: u64,
+    length: u64,
+    least: u64,
+}
+
+/// Tells the device which blocks of the filesystem of this folder are free; answers how many bytes.
+pub(crate) fn trim(folder: &OwnedFd) -> io::Result<u64> {
+    let mut range = TrimRange { start: 0, length: u64::MAX, least: 0 };
+    // SAFETY: FITRIM reads and writes one fstrim_range, which lives until the call has returned.
+    unsafe { fitrim(folder.as_raw_fd(), &mut range) }?;
+    Ok(range.length)
 }
 
 /// What statvfs tells of a mounted filesystem.

@@ -94,6 +94,9 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// Space of the filesystem seen at a path.
     async fn space(&self, path: &KubeletPath) -> Result<Space, KernelError>;
 
+    /// Tells the device which blocks of the filesystem at a path are free; answers how many bytes.
+    async fn trim(&self, path: &KubeletPath) -> Result<u64, KernelError>;
+
     /// True when this process may grow a mounted ext4 (CAP_SYS_RESOURCE).
     async fn may_grow_ext4_mounted(&self) -> Result<bool, KernelError>;
 }
@@ -311,6 +314,11 @@ impl Host for Local {
             })
         })
         .await
+    }
+
+    async fn trim(&self, path: &KubeletPath) -> Result<u64, KernelError> {
+        let at = path.clone();
+        self.off("trimming", path, move || device::trim(&at.open_folder()?)).await
     }
 
     async fn may_grow_ext4_mounted(&self) -> Result<bool, KernelError> {

@@ -306,6 +306,10 @@ impl Host for Model {
         Ok(Space { bytes: [size, size, size], inodes: [0; 3] })
     }
 
+    async fn trim(&self, _: &KubeletPath) -> Result<u64, KernelError> {
+        Ok(0)
+    }
+
     async fn may_grow_ext4_mounted(&self) -> Result<bool, KernelError> {
         Ok(true)
     }

@@ -341,7 +341,7 @@ impl Sequence {
         let mounted = world.mounts.iter().any(|mount| mount.point == staging);
         world.law(!(done && mounted), "a volume was called unstaged and is still mounted");
         world.law(
-            !(done && !world.controllers.is_empty()),
+            !done || world.controllers.is_empty(),
             "a volume was called unstaged and is still connected",
         );
         done

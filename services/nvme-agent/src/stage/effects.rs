@@ -210,7 +210,8 @@ async fn mount_held(
         entry.node = Some(device.node.clone());
     })
     .await?;
-    let (flags, data) = mount_options(op, want, wish);
+    let copied = seen.facts.backend.as_ref().is_some_and(|backend| backend.content_source.is_some());
+    let (flags, data) = mount_options(want, wish, copied || op.node.kernel.is_shared());
     let mounting = op.host.mount(device, &want.staging, wish.kind, flags, data);
     mounting.await.map_err(Failure::kernel("mounting"))?;
     let mounts = op.host.mounts().await.map_err(Failure::kernel("looking at the mounts"))?;
@@ -235,16 +236,17 @@ async fn mount_held(
     .await
 }
 
-fn mount_options(op: &Operation, want: &Stage, wish: &FilesystemWish) -> (MsFlags, String) {
+/// `copied`: another copy of it may be mounted on the same kernel.
+fn mount_options(want: &Stage, wish: &FilesystemWish, copied: bool) -> (MsFlags, String) {
     let mut flags = wish.mount.flags();
     flags.set(MsFlags::MS_RDONLY, want.read_only());
     let mut data = wish.mount.data().to_vec();
     if want.connection.read_only {
         data.push(wish.kind.without_replay().to_owned());
     }
-    // Nodes that share one kernel may hold an older copy of the same xfs, which would else keep this one out.
-    if wish.kind == filesystem::Kind::Xfs && op.node.kernel.is_shared() && !data.iter().any(|d| d == "nouuid")
-    {
+    // A clone or a restored snapshot has its source's UUID, and nodes that share one kernel hold the same volume: xfs
+    // would else keep the second one out.
+    if wish.kind == filesystem::Kind::Xfs && copied && !data.iter().any(|d| d == "nouuid") {
         data.push("nouuid".to_owned());
     }
     (flags, data.join(","))
@@ -302,4 +304,21 @@ pub(crate) async fn grow_staged(op: &Operation, want: &Stage, seen: &Seen) -> Re
 pub(crate) async fn unmount(op: &Operation, path: &KubeletPath) -> Result<(), Failure> {
     let span = tracing::info_span!("unmount", volume.id = %op.handle, path = %path);
     op.host.unmount(path).instrument(span).await.map_err(Failure::kernel("unmounting"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filesystem::Kind;
+
+    #[test]
+    fn a_copy_of_an_xfs_is_mounted_beside_its_source_and_nothing_else_is_told_so() {
+        let of = |kind, copied| {
+            let want = crate::journal::tests::want(3, Some(kind));
+            let Access::Filesystem(wish) = &want.access else { panic!("a filesystem") };
+            mount_options(&want, wish, copied).1
+        };
+        assert_eq!((of(Kind::Xfs, true).as_str(), of(Kind::Xfs, false).as_str()), ("nouuid", ""));
+        assert_eq!((of(Kind::Ext4, true).as_str(), of(Kind::Btrfs, true).as_str()), ("", ""));
+    }
 }

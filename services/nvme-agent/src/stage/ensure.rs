@@ -78,7 +78,10 @@ async fn drive(op: &Operation, want: &Stage, learned: &mut Learned) -> Result<Se
         if steps > MOST_STEPS {
             return Err(Failure::NoProgress(format!("{step:?}")));
         }
-        act(op, want, &seen, &step, learned).await?;
+        let begun = std::time::Instant::now();
+        let done = act(op, want, &seen, &step, learned).await;
+        op.node.metrics.stepped(step.label(), begun.elapsed());
+        done?;
     }
 }
 

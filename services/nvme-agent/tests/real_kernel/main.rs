@@ -12,4 +12,5 @@ mod matrix;
 mod ownership;
 mod publishing;
 mod restart;
+mod watching;
 mod world;

@@ -12,10 +12,11 @@ use std::time::Duration;
 use chassis::channel::{Channel, Upstream};
 use chassis::shutdown::{Shutdown, ShutdownHandle};
 use nvme_agent::{Config, KernelConfig, KubeletDir, Listeners};
-use proto::fault::Fault;
+use proto::fault::{Fault, Reason};
 use proto::id::NodeId;
 use proto::nqn::HostIdentity;
 use proto::rds::node::v1 as pb;
+use proto::rds::node::v1::node_inspection_client::NodeInspectionClient;
 use proto::rds::node::v1::node_storage_client::NodeStorageClient;
 use tokio::task::JoinHandle;
 use tonic::Request;
@@ -167,6 +168,7 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
     pub(crate) kubelet: PathBuf,
     client: NodeStorageClient<Channel>,
+    channel: Channel,
     pub(crate) config: Config,
     stop: Option<(ShutdownHandle, JoinHandle<()>)>,
 }
@@ -197,7 +199,14 @@ impl Node {
         };
         let agent = unix(folder.join("agent.sock")).parse().expect("an endpoint");
         let channel = Upstream::new("nvme-agent", agent, None).expect("a channel").channel();
-        let mut node = Self { folder, kubelet, client: NodeStorageClient::new(channel), config, stop: None };
+        let mut node = Self {
+            folder,
+            kubelet,
+            client: NodeStorageClient::new(channel.clone()),
+            channel,
+            config,
+            stop: None,
+        };
         node.up().await;
         node
     }
@@ -315,6 +324,17 @@ impl Node {
         self.unstage_of(HANDLE, &staging).await
     }
 
+    /// The agent itself may be about to end a session that no journal knows; and who makes a mount namespace on this
+    /// machine meanwhile has a copy of every mount until it ends.
+    pub(crate) async fn eventually_unstaged(&mut self) {
+        let until = tokio::time::Instant::now() + Duration::from_secs(60);
+        while let Err(fault) = self.unstage().await {
+            let passes = fault.reason == Reason::Busy || fault.message.contains("in use by the kernel");
+            assert!(passes && tokio::time::Instant::now() < until, "{fault}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn unstage_of(&mut self, handle: &str, staging: &Path) -> Result<(), Fault> {
         let request = pb::EnsureUnstagedRequest { handle: handle.to_owned(), staging_path: text(staging) };
         told(self.client.ensure_unstaged(call(request, CALL)).await).map(drop)
@@ -343,6 +363,26 @@ impl Node {
             limit_bytes: 0,
         };
         told(self.client.expand(call(request, within)).await).map(|answer| answer.size_bytes)
+    }
+
+    fn inspection(&self) -> NodeInspectionClient<Channel> {
+        NodeInspectionClient::new(self.channel.clone())
+    }
+
+    pub(crate) async fn health(&mut self, handle: &str) -> Result<pb::VolumeHealth, Fault> {
+        let request = pb::GetVolumeHealthRequest { handle: handle.to_owned() };
+        let answer = told(self.inspection().get_volume_health(call(request, CALL)).await)?;
+        Ok(answer.health.expect("always there"))
+    }
+
+    pub(crate) async fn status(&mut self) -> pb::GetNodeStatusResponse {
+        told(self.inspection().get_node_status(call(pb::GetNodeStatusRequest {}, CALL)).await)
+            .expect("an answer")
+    }
+
+    pub(crate) async fn trim(&mut self, handle: &str) -> Result<u64, Fault> {
+        let request = pb::TrimVolumeRequest { handle: handle.to_owned() };
+        told(self.inspection().trim_volume(call(request, CALL)).await).map(|answer| answer.trimmed_bytes)
     }
 
     pub(crate) async fn describe(&mut self) -> pb::GetNodeResponse {
